@@ -1,0 +1,346 @@
+"""The verbs of the coordination layer: each one script, one round trip, safe to repeat.
+
+The rules live in the scripts and in PROTOCOL.md; here arguments are made exact, replies become
+records, and codes become exceptions. A coordinator holds no state besides its connection, so any
+number of processes on any number of hosts may use one account.
+"""
+
+from __future__ import annotations
+
+import secrets
+from decimal import Decimal
+
+from stealer import replies
+from stealer.errors import Refused, raise_for
+from stealer.evidence import BrokerOrder
+from stealer.ledger import Ledger
+from stealer.model import (
+    Claim,
+    Decision,
+    InvalidIntent,
+    Mode,
+    OrderIntent,
+    Pulse,
+    Side,
+    State,
+    decimal_text,
+    micro_dollars,
+)
+from stealer.scripts import INJECTED_IDENTITY_KEY
+
+
+class WorkStealingCoordinator(Ledger):
+    """One account's capacity, shared with every other process that uses the same Redis.
+
+    Construct it with a redis-py client and ``Settings``; see ``Ledger`` for the parameters, for
+    reading and for publishing.
+    """
+
+    # ---- the life of a claim
+
+    def acquire(self, intent: OrderIntent) -> Decision:
+        """Reserve capacity for *intent*, stealing it when that is justified.
+
+        The one atomic verb (DESIGN part 4). Repeating a lost call is safe; a grant permits no
+        POST, only ``launch`` does.
+
+        :raises InvalidIntent: a symbol this account does not trade, or a short sale of crypto.
+        :raises LedgerUnavailable: Redis cannot be reached; nothing is charged that the sweep will
+            not give back.
+        """
+        symbol, crypto = self.classify(intent.symbol)
+        if crypto and intent.side == Side.SELL:
+            raise InvalidIntent(f"side: {symbol} cannot be sold short; crypto entries are buys")
+        need = self.need_of(intent.side, intent.qty, intent.limit_price)
+        reply = self._run(
+            "acquire",
+            secrets.token_hex(8),
+            f"{symbol}|{intent.side}|{intent.strategy}",
+            symbol,
+            intent.side,
+            intent.strategy,
+            int(crypto),
+            decimal_text(intent.qty),
+            decimal_text(intent.limit_price),
+            need,
+            repr(intent.forecasted_pnl),
+            intent.mode,
+            int(intent.force_immediate),
+            self.owner,
+            self.settings.account,
+            int(self.settings.enabled),
+            int(self.settings.dry_run),
+        )
+        if reply[0] == "denied":
+            return replies.denial(reply)
+        claim = Claim(
+            id=reply[1],
+            symbol=symbol,
+            side=intent.side,
+            strategy=intent.strategy,
+            qty=intent.qty,
+            limit_price=intent.limit_price,
+            need=need,
+            pnl=float(reply[6]),
+            mode=intent.mode,
+            force_immediate=intent.force_immediate,
+            is_crypto=crypto,
+            state=State.RESERVED,
+            fence=reply[2],
+            owner=self.owner,
+            deadline_ms=int(reply[3]),
+            fund=int(reply[4]),
+            pending=int(reply[7]) + (len(reply) - 9) // 4,
+        )
+        return replies.funding(reply, claim)
+
+    def need_of(self, side: str, qty: Decimal, limit_price: Decimal) -> int:
+        """What an order may cost at worst, in micro-dollars.
+
+        A short sale can execute above its limit, and Alpaca values it with a margin on the ask
+        (ALPACA.md): the setting ``short_sale_margin_pct`` is added.
+        """
+        if side == Side.SELL:
+            limit_price *= 1 + Decimal(str(self.settings.short_sale_margin_pct))
+        return micro_dollars(qty, limit_price)
+
+    def topup(self, claim: Claim) -> Decision:
+        """Complete the funding of a reserved claim.
+
+        ``granted`` when fully funded; ``steal`` while victims (listed) are pending, old or new;
+        ``denied`` when it cannot be funded: then ``abort``.
+
+        :raises Refused: the claim is gone, fenced, late or no longer reserved.
+        """
+        reply = self._run("topup", claim.id, claim.fence, int(self.settings.enabled))
+        if reply[0] == "denied":
+            return replies.denial(reply)
+        raise_for(reply[0], "topup", claim.id)
+        return replies.funding(reply, claim)
+
+    def launch(self, claim: Claim) -> float:
+        """The only permission to send the POST. Returns the seconds it may be trusted.
+
+        :raises Refused: not funded, overdrawn, halted, late, fenced, gone: send nothing.
+        """
+        reply = self._run("launch", claim.id, claim.fence, secrets.token_hex(8))
+        raise_for(reply[0], "launch", claim.id)
+        return int(reply[1]) / 1000
+
+    def confirm(self, claim: Claim | str, order: BrokerOrder) -> State:
+        """The order was seen live at the broker. Returns the claim's state now.
+
+        :raises ClaimGone: the ledger does not know it: its owner must cancel its own order.
+        """
+        claim = self.known(claim, "confirm")
+        filled = self._filled(claim, order)
+        reply = self._run(
+            "confirm", claim.id, order.id, decimal_text(order.filled_qty), min(filled, claim.need)
+        )
+        raise_for(reply[0], "confirm", claim.id)
+        return State(reply[0])
+
+    def close(self, claim_id: Claim | str, order: BrokerOrder) -> int:
+        """The order is terminal: free what it did not fill. Returns the micro-dollars freed.
+
+        Closing what is closed already frees nothing and is no error.
+
+        :raises ValueError: *order* can still fill; only terminal evidence frees a charge.
+        """
+        if not order.is_terminal:
+            raise ValueError(f"close {order.client_order_id}: {order.status} is not terminal")
+        try:
+            claim = self.known(claim_id, "close")
+        except Refused as error:
+            if error.code == "gone":
+                return 0
+            raise
+        reply = self._run(
+            "close",
+            claim.id,
+            order.id,
+            order.status,
+            decimal_text(order.filled_qty),
+            self._filled(claim, order),
+        )
+        if reply[0] == "gone":
+            return 0
+        raise_for(reply[0], "close", claim.id)
+        return int(reply[1])
+
+    def abort(self, claim: Claim, why: str = "given up") -> None:
+        """Give up a reserved claim. One that is gone already is no error.
+
+        :raises WrongState: a POST may be out; ``close`` or ``unlaunch`` on evidence instead.
+        """
+        self._end("abort", claim, claim.fence, "owner", why)
+
+    def abort_overdue(self, claim_id: str) -> bool:
+        """Abort a reserved claim whose deadline has passed, as the sweep. False: not (any more)."""
+        reply = self._run("abort", claim_id, "", "sweep", "deadline passed")
+        return bool(reply[0] == "aborted")
+
+    def unlaunch(self, claim: Claim, why: str, *, refused: bool) -> None:
+        """The order does not exist: never sent, or its only POST refused and the look-up says so.
+
+        :param refused: the broker refused it; after a steal the slot then waits a cooldown.
+        """
+        self._end("unlaunch", claim, claim.fence, "owner", why, int(refused), 0)
+
+    def unlaunch_as_keeper(self, claim_id: str, term: int, why: str) -> None:
+        """Free a launched claim that was not found during the whole quarantine."""
+        reply = self._run("unlaunch", claim_id, "", "keeper", why, 0, term)
+        if reply[0] != "gone":
+            raise_for(reply[0], "unlaunch", claim_id)
+
+    def evict(
+        self, claim_id: Claim | str, cause: str, *, by: str = "owner", raise_fence: bool = False
+    ) -> tuple[str, str]:
+        """An open order is to be canceled, irrevocably. Returns (state, broker's order id).
+
+        Frees nothing: the caller sends the DELETE and ``close`` follows on evidence. With a
+        ``Claim`` the fence must match; with an id (operator, keeper) it is not asked.
+
+        :raises ClaimGone: it has ended.
+        """
+        fence = claim_id.fence if isinstance(claim_id, Claim) else ""
+        id_ = claim_id.id if isinstance(claim_id, Claim) else claim_id
+        reply = self._run("evict", id_, fence, cause, by, int(raise_fence))
+        raise_for(reply[0], "evict", id_)
+        return reply[0], reply[1]
+
+    def heartbeat(self, claim: Claim) -> Pulse:
+        """A sign of life; answers what became of the claim (PROTOCOL, "The owner's view").
+
+        :raises Uncertified: the ledger cannot be trusted now; keep the order, open nothing new.
+        """
+        reply = self._run("heartbeat", claim.id, claim.fence)
+        raise_for(reply[0] if reply[0] == "uncertified" else "", "heartbeat", claim.id)
+        if reply[0] == "unknown":
+            return Pulse("unknown")
+        if reply[0] == "ended":
+            status, filled, cause, by = reply[1].split(" ", 3)
+            return Pulse("gone", None, status, Decimal(filled), cause, by)
+        state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
+        return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)
+
+    # ---- the keeper's and the operator's
+
+    def certify(self, term: int = 0, no_steal_seconds: float = 0.0) -> int:
+        """Bind the ledger to this server and store this process's policy; the new epoch.
+
+        For the keeper, after it has waited out what may be in flight; and for tests.
+        """
+        if self._run.injected:
+            self.read(lambda r: r.set(INJECTED_IDENTITY_KEY, secrets.token_hex(8), nx=True))
+        policy = [item for pair in self.settings.policy().items() for item in pair]
+        reply = self._run("certify", term, int(no_steal_seconds * 1000), *policy)
+        raise_for(reply[0], "certify")
+        return int(reply[1])
+
+    def lease(self, ttl_seconds: float) -> tuple[bool, int | str]:
+        """Take or renew the keeper's lease: (True, term), or (False, who holds it)."""
+        reply = self._run("lease", self.owner, int(ttl_seconds * 1000))
+        return (True, int(reply[1])) if reply[0] == "held" else (False, str(reply[1]))
+
+    def release_lease(self) -> None:
+        """Give the lease up, so that a standby need not wait for it to expire."""
+        self._run("lease", self.owner, 0)
+
+    def condemn(self, order: BrokerOrder, term: int, strategy: str = "unknown") -> str:
+        """Count an order with our prefix that has no claim; the caller cancels it."""
+        limit = order.limit_price or order.filled_avg_price or Decimal(0)
+        need = self.need_of(order.side, order.qty, limit)
+        part = self.need_of(order.side, order.filled_qty, limit)
+        reply = self._run(
+            "condemn",
+            term,
+            order.client_order_id,
+            f"{order.symbol}|{order.side}|{strategy}",
+            order.symbol,
+            order.side,
+            strategy,
+            int(order.is_crypto),
+            decimal_text(order.qty),
+            decimal_text(limit),
+            need,
+            decimal_text(order.filled_qty),
+            part,
+            order.id,
+        )
+        raise_for(reply[0], "condemn", order.client_order_id)
+        return str(reply[0])
+
+    def halt(self, reason: str, who: str) -> str:
+        """Stop all new orders; an empty *reason* resumes. Returns the reason before."""
+        return str(self._run("halt", reason, who)[1])
+
+    def prune(self) -> None:
+        """Take out expired forecasts, waiters and watched symbols."""
+        self._run("prune")
+
+    # ---- the specification's own names
+
+    def can_open_order(
+        self,
+        symbol: str,
+        strategy: str,
+        limit_price: Decimal | float | str,
+        qty: Decimal | float | str,
+        side: str = "buy",
+    ) -> bool:
+        """True when this order would fit free capacity now. Advisory: only ``acquire`` reserves."""
+        intent = OrderIntent(symbol, side, qty, limit_price, strategy)
+        _, crypto = self.classify(intent.symbol)
+        need = self.need_of(intent.side, intent.qty, intent.limit_price)
+        return bool(self._run("fits", int(crypto), need)[0] == "fits")
+
+    def attempt_steal(
+        self,
+        symbol: str,
+        strategy: str,
+        limit_price: Decimal | float | str,
+        qty: Decimal | float | str,
+        side: str = "buy",
+        mode: str = Mode.NORMAL.value,
+    ) -> str | None:
+        """``acquire`` by the published forecast; the first victim's symbol, None without a steal.
+
+        The claim is in the slot (``claim_in_slot``); its victims' orders are the caller's to
+        cancel, as after ``acquire``.
+        """
+        decision = self.acquire(OrderIntent(symbol, side, qty, limit_price, strategy, mode=mode))
+        return decision.victims[0].symbol if decision.victims else None
+
+    def record_steal(
+        self,
+        from_symbol: str,
+        to_symbol: str,
+        *,
+        steal_id: str | None = None,
+        from_pnl: float = 0.0,
+        to_pnl: float = 0.0,
+    ) -> bool:
+        """Record a steal made elsewhere, once per *steal_id*; True when it makes a fight."""
+        reply = self._run(
+            "record_steal",
+            steal_id or secrets.token_hex(8),
+            self.classify(from_symbol)[0],
+            self.classify(to_symbol)[0],
+            repr(float(from_pnl)),
+            repr(float(to_pnl)),
+        )
+        raise_for(reply[0], "record_steal")
+        return bool(reply[0] == "recorded" and reply[1] == "1")
+
+    @staticmethod
+    def _filled(claim: Claim, order: BrokerOrder) -> int:
+        """What was filled, at the worst price, in micro-dollars; all of it is the whole need."""
+        if order.filled_qty >= claim.qty:
+            return claim.need
+        return micro_dollars(order.filled_qty, claim.unit_cost)
+
+    def _end(self, verb: str, claim: Claim, *arguments: str | int) -> None:
+        reply = self._run(verb, claim.id, *arguments)
+        if reply[0] != "gone":
+            raise_for(reply[0], verb, claim.id)

@@ -1,0 +1,186 @@
+"""Every Redis key of one account, a paragraph each. Nothing else in the project spells a key.
+
+All keys start with ``stealer:{ACCOUNT}``; the braces make the account one Redis Cluster slot, so
+a script may touch all of its keys. Lua sources write ``K.name`` or ``K.name(part, ...)``; the
+loader replaces that by the name found here, and refuses a name that is not here.
+
+Readers with redis-cli start with ``HGETALL stealer:{paper}:ledger``, ``ZRANGE
+stealer:{paper}:open 0 -1 WITHSCORES`` and ``GET``/``TTL`` of a ``stealer:{paper}:cooldown:SYMBOL``.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Fixed keys: name -> (suffix, what it holds).
+FIXED: dict[str, tuple[str, str]] = {
+    "ledger": (
+        "ledger",
+        "Hash. The certificate (run, repl, epoch, term), the figures per pool in micro-dollars "
+        "(limit_, positions_, foreign_, charged_ total and crypto; power_ and since_ margin and "
+        "cash: the broker's own figures and what was charged after them), sequence numbers, the "
+        "account's age (account_ms), the session, and the kill switch (halted).",
+    ),
+    "policy": (
+        "policy",
+        "Hash. The settings that must be equal on all hosts, written when certifying; scripts "
+        "decide by these, so that two hosts cannot decide by different rules.",
+    ),
+    "slots": (
+        "slots",
+        "Hash SYMBOL|side|strategy -> claim id, held until the claim is terminal: one claim each.",
+    ),
+    "claims": ("claims", "Sorted set of every claim id by creation time (ms), in any state."),
+    "open": (
+        "open",
+        "Sorted set of open entry orders (claim ids) by live forecast PnL, worst first. Ids begin "
+        "with their creation time, so equal PnL sorts the oldest first.",
+    ),
+    "heirless": (
+        "heirless",
+        "Sorted set of evicting claims that no thief waits for, by eviction time (ms). The next "
+        "thief inherits these before anything else is canceled.",
+    ),
+    "deadlines": (
+        "deadlines",
+        "Sorted set of reserved and launching claims by deadline (ms); the sweep reads it.",
+    ),
+    "beats": (
+        "beats",
+        "Sorted set of live claims by their owner's last sign of life (ms); orphans are evicted.",
+    ),
+    "unabsorbed": (
+        "unabsorbed",
+        "Sorted set of claims by the time (ms) of their latest fill, while a part of their fills "
+        "is not yet seen as position in an account snapshot.",
+    ),
+    "waiters": (
+        "waiters",
+        "Sorted set of slots that were refused for want of capacity, by forecast PnL.",
+    ),
+    "waiting": (
+        "waiting",
+        "Hash slot -> 'need crypto expires_ms': what a waiter needs and until when it counts.",
+    ),
+    "forecasts": ("forecasts", "Sorted set SYMBOL|strategy by forecast PnL (dollars)."),
+    "forecasts_crypto": ("forecasts:crypto", "The same ranking, crypto only: closed stocks out."),
+    "forecast_info": ("forecast-info", "Hash SYMBOL|strategy -> 'published_ms source'."),
+    "forecast_expiry": ("forecasts:expiry", "Sorted set SYMBOL|strategy by expiry (ms)."),
+    "quotes": ("quotes", "Hash SYMBOL -> 'bid ask at_ms', at_ms on Redis' clock."),
+    "watched": (
+        "watched",
+        "Sorted set SYMBOL by the time (ms) until which somebody wants its quote.",
+    ),
+    "steals": (
+        "steals",
+        "Stream. One entry per steal: thief, victims, PnLs, shortfall, whether it was a fight.",
+    ),
+    "dry_steals": ("dry-steals", "Stream. What a dry run would have stolen."),
+    "audit": ("audit", "Stream. Operator actions and mends of the keeper: who, what, why."),
+    "counters": (
+        "counters",
+        "Hash. work_steal_attempts_total, work_steal_success_total, work_steal_fights_detected, "
+        "orders_protected_total, granted_total, denied:REASON and the like.",
+    ),
+    "decisions": (
+        "decisions",
+        "Hash slot -> 'ms outcome reason detail': each watcher's last decision, for `why`.",
+    ),
+    "tiers": ("tiers", "Hash SYMBOL|strategy -> current tier, as its watcher last saw it."),
+    "keeper": ("keeper", "String with TTL. The keeper's lease: its holder."),
+    "watchers": ("watchers", "Hash owner -> JSON status of a watcher, refreshed while it lives."),
+}
+
+#: Keys with parts: name -> (pattern, what it holds).
+PARTED: dict[str, tuple[str, str]] = {
+    "claim": (
+        "claim:{0}",
+        "Hash. One claim: intent, state, fence, owner, fund, fills, heir, victims, cause.",
+    ),
+    "cooldown": (
+        "cooldown:{0}",
+        "String with TTL. SYMBOL was stolen from and cannot be a victim until it expires; the "
+        "value says in words by whom. Deleting it lifts the cooldown.",
+    ),
+    "barred": (
+        "barred:{0}:{1}",
+        "String with TTL. The first symbol may not steal from the second: it would be stealing "
+        "back.",
+    ),
+    "pair": (
+        "pair:{0}:{1}",
+        "List of times (ms) of the latest steals between two symbols (in name order), either way.",
+    ),
+    "fight": (
+        "fight:{0}:{1}",
+        "String with TTL. Two symbols (in name order) stole from each other too often; neither "
+        "may steal from the other until it expires.",
+    ),
+    "refused": (
+        "refused:{0}",
+        "String with TTL. The broker refused this slot's order after a steal; it waits.",
+    ),
+    "ended": (
+        "ended:{0}",
+        "String with TTL. How a claim ended: 'status filled_qty cause by'. Its owner reads it.",
+    ),
+    "wake": ("wake:{0}", "List with TTL. A waiter of this slot blocks on it; a push wakes it."),
+    "seen": ("seen:{0}", "String with TTL. A request id that must not be carried out twice."),
+}
+
+_USE = re.compile(r"\bK\.(\w+)(\()?")
+
+
+def prefix(account: str) -> str:
+    """What every key of *account* begins with."""
+    return f"stealer:{{{account}}}"
+
+
+class Keyspace:
+    """The keys of one account, for Python: ``keys.open``, ``keys.claim(id)``."""
+
+    def __init__(self, account: str) -> None:
+        self.prefix = prefix(account)
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return f"{self.prefix}:{FIXED[name][0]}"
+        except KeyError:
+            raise AttributeError(f"no key is called {name!r}") from None
+
+    def of(self, name: str, *parts: str) -> str:
+        """A key with parts: ``keys.of("cooldown", "BTCUSD")``."""
+        return f"{self.prefix}:{PARTED[name][0].format(*parts)}"
+
+
+def _lua_pattern(pattern: str) -> str:
+    """``pair:{0}:{1}`` as the body of a Lua function of two arguments."""
+    pieces = re.split(r"(\{\d\})", pattern)
+    terms = [f"a{p[1]}" if p.startswith("{") else f"'{p}'" for p in pieces if p]
+    return "..".join(["P", "':'", *terms])
+
+
+def render_lua(source: str, where: str) -> str:
+    """*source* with every ``K.name`` replaced, after the functions it needs for parted keys.
+
+    :raises KeyError: a name that is not in this module.
+    """
+    used: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        name, call = match.group(1), match.group(2)
+        if call and name in PARTED:
+            if name not in used:
+                used.append(name)
+            return f"key_{name}("
+        if not call and name in FIXED:
+            return f"(P..':{FIXED[name][0]}')"
+        raise KeyError(f"{where}: K.{name} is not a key of keyspace.py")
+
+    body = _USE.sub(replace, source)
+    helpers = []
+    for name in used:
+        pattern = PARTED[name][0]
+        arguments = ", ".join(f"a{i}" for i in range(pattern.count("{")))
+        helpers.append(f"local function key_{name}({arguments}) return {_lua_pattern(pattern)} end")
+    return "\n".join(["local P = KEYS[1]", *helpers, body])

@@ -1,0 +1,265 @@
+"""What anybody may read from one account's ledger or publish into it.
+
+The base of the coordinator: the connection, the account's names, claims and rankings as they are
+now, and the feeds (quotes, forecasts, session, account). Nothing here holds or frees capacity.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+import redis
+
+from stealer import replies
+from stealer.errors import raise_for
+from stealer.evidence import BrokerOrder, Quote
+from stealer.keyspace import Keyspace
+from stealer.model import (
+    MICRO,
+    Claim,
+    canonical_symbol,
+    decimal_text,
+    finite_pnl,
+    valid_strategy,
+)
+from stealer.replies import AccountFigures, Candidate, Standing
+from stealer.scripts import Scripts, text, translated
+from stealer.settings import Settings
+
+#: How long positions may lag behind fills at the broker, in ms: fills younger than this when a
+#: snapshot begins are not absorbed by it.
+POSITION_LAG_MS = 2_000
+
+
+def default_owner() -> str:
+    """A name for this process that is new for every process on every host."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def micro(dollars: Decimal | float | int | str) -> int:
+    """Dollars as integer micro-dollars, towards zero."""
+    return int(Decimal(str(dollars)) * MICRO)
+
+
+class Ledger:
+    """One account's ledger on one Redis connection.
+
+    :param owner: who holds the claims made here; new for each process unless given.
+    :param injected_identity: for in-memory test servers, see ``Scripts``.
+    """
+
+    def __init__(
+        self,
+        redis_client: redis.Redis,
+        settings: Settings | None = None,
+        *,
+        owner: str | None = None,
+        injected_identity: bool | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.client = redis_client
+        self.keys = Keyspace(self.settings.account)
+        self.owner = owner or default_owner()
+        self._run = Scripts(redis_client, self.settings.account, injected_identity)
+
+    # ---- reading
+
+    def claim(self, claim_id: str) -> Claim | None:
+        """One claim as the ledger has it now, None when there is none."""
+        fields = text_hash(self.read(lambda r: r.hgetall(self.keys.of("claim", claim_id))))
+        return replies.claim_of(claim_id, fields) if fields else None
+
+    def claim_in_slot(self, symbol: str, side: str, strategy: str) -> Claim | None:
+        """The claim that holds (symbol, side, strategy), if any."""
+        slot = f"{self.classify(symbol)[0]}|{side}|{strategy}"
+        found = text(self.read(lambda r: r.hget(self.keys.slots, slot)))
+        return self.claim(found) if found else None
+
+    def claim_ids(self) -> list[str]:
+        """Every claim, oldest first."""
+        return [text(i) for i in self.read(lambda r: r.zrange(self.keys.claims, 0, -1))]
+
+    def standing(self, symbol: str, strategy: str, side: str = "buy") -> Standing:
+        """Rank, quote, session and slot of one watcher, in one round trip."""
+        symbol, _ = self.classify(symbol)
+        slot = f"{symbol}|{side}|{strategy}"
+        return replies.standing(self._run("standing", symbol, strategy, slot))
+
+    def get_steal_candidates(self, thief: str = "", limit: int = 100) -> list[Candidate]:
+        """Open entry orders in the order a thief meets them, the protected ones included."""
+        name = self.classify(thief)[0] if thief else ""
+        return [replies.candidate(row) for row in self._run("candidates", 0, limit - 1, name)]
+
+    def is_protected(self, order: Claim | BrokerOrder | str) -> bool:
+        """True when this open order can be nobody's victim now.
+
+        An order this system did not open as an entry is always protected.
+        """
+        if isinstance(order, str):
+            claim_id = order
+        else:
+            claim_id = order.id if isinstance(order, Claim) else order.client_order_id
+        rank = self.read(lambda r: r.zrank(self.keys.open, claim_id))
+        if rank is None:
+            return True
+        rows = self._run("candidates", rank, rank, "")
+        return not rows or rows[0][0] != claim_id or bool(rows[0][6])
+
+    # ---- publishing
+
+    def publish_quote(
+        self,
+        symbol: str,
+        bid: Decimal | float | str,
+        ask: Decimal | float | str,
+        age_seconds: float = 0.0,
+    ) -> None:
+        """The best bid and ask of one symbol; *age_seconds* old when it was read."""
+        quote = Quote(self.classify(symbol)[0], Decimal(str(bid)), Decimal(str(ask)), 0.0)
+        self.publish_quotes([(quote, age_seconds)])
+
+    def publish_quotes(self, quotes: Iterable[tuple[Quote, float]]) -> None:
+        """Quotes with their ages in seconds. A quote without a positive bid and ask is left out."""
+        arguments: list[str | int] = []
+        for quote, age in quotes:
+            if quote.bid > 0 and quote.ask > 0:
+                bid, ask = decimal_text(quote.bid), decimal_text(quote.ask)
+                arguments += [quote.symbol, bid, ask, int(age * 1000)]
+        if arguments:
+            self._run("quotes", *arguments)
+
+    def publish_forecast(
+        self,
+        symbol: str,
+        strategy: str,
+        pnl: float | None,
+        *,
+        ttl_seconds: float = 0.0,
+        source: str = "api",
+    ) -> None:
+        """The forecast PnL (dollars) of a symbol and strategy; None withdraws it.
+
+        :raises InvalidIntent: a symbol, strategy or number that cannot be.
+        """
+        symbol, crypto = self.classify(symbol)
+        worth = "" if pnl is None else repr(finite_pnl("pnl", pnl))
+        ttl = int(ttl_seconds * 1000)
+        self._run("forecast", symbol, valid_strategy(strategy), int(crypto), worth, ttl, source)
+
+    def begin_snapshot(self, term: int = 0, lag_ms: int = POSITION_LAG_MS) -> int:
+        """Start reading an account snapshot; its sequence number.
+
+        :raises Uncertified, Deposed:
+        """
+        reply = self._run("begin", term, lag_ms)
+        raise_for(reply[0], "begin")
+        return int(reply[1])
+
+    def publish_account(
+        self,
+        figures: AccountFigures | None = None,
+        *,
+        sequence: int | None = None,
+        term: int = 0,
+        equity: float | Decimal | None = None,
+        cash: float | Decimal | None = None,
+        buying_power: float | Decimal | None = None,
+        positions: float | Decimal = 0,
+        crypto_positions: float | Decimal = 0,
+    ) -> None:
+        """Publish an account snapshot: exact *figures*, or a plain account in dollars.
+
+        *sequence* is what ``begin_snapshot`` gave before the orders were read; without it this
+        call begins the snapshot itself, for figures that are known to be of now.
+        *positions* and *crypto_positions* are disjoint market values.
+
+        :raises StaleSnapshot: a newer snapshot is published.
+        :raises Uncertified, Deposed:
+        """
+        if figures is None:
+            if equity is None:
+                raise ValueError("publish_account: give figures, or at least equity")
+            figures = self._plain_figures(equity, cash, buying_power, positions, crypto_positions)
+        if sequence is None:
+            sequence = self.begin_snapshot(term, lag_ms=0)
+        f = figures
+        reply = self._run(
+            "publish",
+            term,
+            sequence,
+            f.limit_total,
+            f.limit_crypto,
+            f.positions_total,
+            f.positions_crypto,
+            f.foreign_total,
+            f.foreign_crypto,
+            f.power_margin,
+            f.power_cash,
+        )
+        raise_for(reply[0], "publish")
+
+    def publish_session(self, is_open: bool, seconds_left: float = 0.0, term: int = 0) -> None:
+        """Whether the stock market is open, and for how many seconds (0: unknown)."""
+        raise_for(self._run("session", term, int(is_open), int(seconds_left * 1000))[0], "session")
+
+    # ---- for the coordinator
+
+    def classify(self, symbol: str) -> tuple[str, bool]:
+        """(canonical symbol, is crypto).
+
+        :raises InvalidIntent: a symbol this account does not trade.
+        """
+        name = canonical_symbol(symbol, self.settings.crypto_symbols)
+        return name, name in self.settings.crypto_symbols
+
+    def policy_drift(self) -> dict[str, tuple[str, str]]:
+        """Settings in which this process differs from the account's policy: (here, account)."""
+        stored = text_hash(self.read(lambda r: r.hgetall(self.keys.policy)))
+        mine = self.settings.policy()
+        return {k: (mine[k], v) for k, v in stored.items() if k in mine and mine[k] != v}
+
+    def known(self, claim: Claim | str, verb: str) -> Claim:
+        """*claim* itself, or looked up by its id.
+
+        :raises ClaimGone: there is none.
+        """
+        if isinstance(claim, Claim):
+            return claim
+        found = self.claim(claim)
+        if found is None:
+            raise_for("gone", verb, claim)
+        assert found is not None
+        return found
+
+    def read(self, command: Callable[[redis.Redis], Any]) -> Any:
+        """A plain read, its answer as text and its errors in our words."""
+        try:
+            return text(command(self.client))
+        except redis.exceptions.RedisError as error:
+            raise translated(error) from error
+
+    def _plain_figures(
+        self,
+        equity: float | Decimal,
+        cash: float | Decimal | None,
+        buying_power: float | Decimal | None,
+        positions: float | Decimal,
+        crypto_positions: float | Decimal,
+    ) -> AccountFigures:
+        """Figures of an account without foreign orders; crypto weighs 2 in margin power."""
+        base, leverage = micro(equity), Decimal(str(self.settings.leverage))
+        held, crypto = micro(positions), micro(crypto_positions)
+        limit = int(base * leverage)
+        money = base - held - crypto if cash is None else micro(cash)
+        power = limit - held - 2 * crypto if buying_power is None else micro(buying_power)
+        return AccountFigures(limit, money + crypto, held + crypto, crypto, 0, 0, power, money)
+
+
+def text_hash(flat: Any) -> dict[str, str]:
+    """A hash with text keys and values, however the client decodes."""
+    return {text(k): text(v) for k, v in (flat or {}).items()}

@@ -1,0 +1,43 @@
+--[[ close: the broker says the order can never fill again, with its final filled quantity.
+
+Guarantee: the only way a charge is freed for a claim whose POST may be out. need - filled goes to
+the heir first and is otherwise free, and wakes the best waiter that fits; filled - absorbed stays
+charged until an account snapshot shows it as position. By anyone; safe to repeat.
+
+KEYS 1 account prefix
+ARGV claim, order id, terminal status, filled qty, filled micro-dollars at the worst price
+Reply {'closed', freed}; {'gone'|'wrong_state:reserved'|'uncertified'} ]]
+--@include prelude
+--@include identity
+--@include ledger
+--@include claims
+local id, order_id, status, filled_qty, filled = unpack(ARGV)
+if not certified() then return {'uncertified'} end
+local c = load_claim(id)
+if not c then return {'gone'} end
+if c.state == 'reserved' then return {'wrong_state:reserved'} end
+if c.state == 'closed' then return {'closed', '0'} end
+redis.call('EXISTS', K.ended(id), K.unabsorbed, K.wake(c.slot))
+filled = math.max(c.filled, math.min(num(filled), c.need))
+local freed = c.need - filled
+local held = c.need - c.absorbed
+local kept = math.max(filled - c.absorbed, 0)
+charge(kept - held, (kept - held) * c.weight.crypto)
+local paid = pay_heir(c, freed)
+unindex(c)
+remember_end(c, status, filled_qty, c.cause or '', c.by or '')
+if kept > 0 then
+  redis.call('HSET', K.claim(id), 'state', 'closed', 'order_id', order_id, 'filled', int(filled),
+      'filled_qty', filled_qty, 'status', status, 'heir', '')
+  if filled > c.filled then
+    redis.call('HSET', K.claim(id), 'filled_ms', int(NOW))
+    redis.call('ZADD', K.unabsorbed, int(NOW), id)
+  end
+else
+  forget(c)
+end
+save_ledger()
+count('closed:' .. status)
+wake(c.slot)
+if freed > 0 then wake_best() end
+return {'closed', int(freed), paid and '1' or '0'}

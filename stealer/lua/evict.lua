@@ -1,0 +1,33 @@
+--[[ evict: an open order is to be canceled for a recorded cause; irrevocable.
+
+Guarantee: nothing is freed: only `close` does that, on terminal evidence. By owner, operator or the
+orphan rule. With raise = 1 the owner's fence is raised, so that its later calls are refused. The
+first cause stays. Nobody inherits yet: the claim becomes heirless.
+
+KEYS 1 account prefix   ARGV claim, fence ('' when not the owner), cause, by, raise (0|1)
+Reply {'evicting', order id}; {STATE} for a claim that is not open; {'gone'|'fenced'|'uncertified'} ]]
+--@include prelude
+--@include identity
+--@include ledger
+--@include claims
+local id, fence, cause, by, raise = unpack(ARGV)
+if not certified() then return {'uncertified'} end
+local c = load_claim(id)
+if not c then return {'gone'} end
+if fence ~= '' and c.fence ~= fence then return {'fenced'} end
+if c.state == 'open' then
+  redis.call('EXISTS', K.heirless, K.audit)
+  redis.call('HSET', K.claim(id), 'state', 'evicting', 'evicted_ms', int(NOW), 'cause', cause,
+      'by', by, 'heir', '')
+  redis.call('ZREM', K.open, id)
+  redis.call('ZADD', K.heirless, int(NOW), id)
+  c.state = 'evicting'
+  count('evicted:' .. cause)
+  audit('evict', id, by, cause)
+  wake(c.slot)
+end
+if raise == '1' then
+  redis.call('HSET', K.claim(id), 'fence', int(L.epoch) .. '.' .. int(next_sequence()))
+  save_ledger()
+end
+return {c.state, c.order_id or ''}

@@ -1,0 +1,28 @@
+--[[ forecast: publish, replace or withdraw the forecast PnL of a symbol and strategy.
+
+Guarantee: the rankings and the open orders of that symbol and strategy move together, so that
+"worst live PnL" is always by the latest forecast.
+
+KEYS 1 account prefix   ARGV symbol, strategy, crypto (0|1), pnl ('' withdraws), ttl ms (0 for ever), source
+Reply {'ok', rank}; {'withdrawn'} ]]
+--@include prelude
+local symbol, strategy, crypto, pnl, ttl, source = unpack(ARGV)
+local member = symbol .. '|' .. strategy
+redis.call('EXISTS', K.forecasts, K.forecasts_crypto, K.forecast_info, K.forecast_expiry)
+redis.call('ZREM', K.forecast_expiry, member)
+if pnl == '' then
+  redis.call('ZREM', K.forecasts, member)
+  redis.call('ZREM', K.forecasts_crypto, member)
+  redis.call('HDEL', K.forecast_info, member)
+  redis.call('HDEL', K.tiers, member)
+  return {'withdrawn'}
+end
+redis.call('ZADD', K.forecasts, pnl, member)
+if crypto == '1' then redis.call('ZADD', K.forecasts_crypto, pnl, member) end
+redis.call('HSET', K.forecast_info, member, int(NOW) .. ' ' .. source)
+if num(ttl) > 0 then redis.call('ZADD', K.forecast_expiry, int(NOW + num(ttl)), member) end
+for _, side in ipairs({'buy', 'sell'}) do
+  local claim = redis.call('HGET', K.slots, symbol .. '|' .. side .. '|' .. strategy)
+  if claim then redis.call('ZADD', K.open, 'XX', pnl, claim) end
+end
+return {'ok', int(redis.call('ZREVRANK', K.forecasts, member))}

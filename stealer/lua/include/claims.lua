@@ -1,0 +1,116 @@
+--[[ Claims as hashes: reading, paying an heir, and taking them out of the ledger. ]]
+local function load_claim(id)
+  local flat = redis.call('HGETALL', K.claim(id))
+  if #flat == 0 then return nil end
+  local c = {id = id}
+  for i = 1, #flat, 2 do c[flat[i]] = flat[i + 1] end
+  for _, name in ipairs({'need', 'fund', 'fund_crypto', 'pending', 'filled', 'absorbed', 'spent',
+      'deadline_ms'}) do
+    c[name] = num(c[name])
+  end
+  c.weight = WEIGHT[c.crypto]
+  return c
+end
+
+-- What the ledger charges a claim for, per pool (PROTOCOL, "Ledger").
+local function charged(c)
+  if c.state == 'reserved' then return c.fund, c.fund_crypto end
+  local amount = c.need - c.absorbed
+  if c.state == 'closed' then amount = c.filled - c.absorbed end
+  return amount, amount * c.weight.crypto
+end
+
+local function wake(slot)
+  local key = K.wake(slot)
+  redis.call('LPUSH', key, int(NOW))
+  redis.call('LTRIM', key, 0, 0)
+  redis.call('PEXPIRE', key, 60000)
+end
+
+-- The best waiter better than `above` whose need fits `left` in every pool it is in, and whose
+-- entry lives; nil if there is none. `mine` is never its own rival. Bounded: waiters are as many
+-- as slots that were refused lately.
+local function best_waiter(left, above, mine)
+  local at = 0
+  while at < 1024 do
+    local page = redis.call('ZREVRANGEBYSCORE', K.waiters, '+inf', above and '(' .. above or '-inf',
+        'WITHSCORES', 'LIMIT', at, 16)
+    for i = 1, #page, 2 do
+      local slot = page[i]
+      local need, crypto, expires = string.match(
+          redis.call('HGET', K.waiting, slot) or '', '^(%d+) (%d) (%d+)$')
+      if slot ~= mine and need and num(expires) > NOW then
+        local fits = true
+        for _, pool in ipairs(POOLS) do
+          local weight = WEIGHT[crypto][pool]
+          if weight > 0 and num(need) * weight > left[pool] then fits = false end
+        end
+        if fits then return slot end
+      end
+    end
+    if #page < 32 then return nil end
+    at = at + 16
+  end
+  return nil
+end
+
+local function wake_best()
+  local slot = best_waiter(room(), nil, nil)
+  if slot then wake(slot) end
+end
+
+-- `freed` micro-dollars of victim `v` go first to what its heir still lacks, the rest is free.
+local function pay_heir(v, freed)
+  local heir = v.heir and v.heir ~= '' and load_claim(v.heir)
+  if not heir or heir.state ~= 'reserved' then return false end
+  local total = math.min(heir.need - heir.fund, freed)
+  local crypto = math.min(heir.need * heir.weight.crypto - heir.fund_crypto,
+      freed * v.weight.crypto)
+  charge(total, crypto)
+  redis.call('HSET', K.claim(heir.id), 'fund', int(heir.fund + total),
+      'fund_crypto', int(heir.fund_crypto + crypto), 'pending', int(math.max(heir.pending - 1, 0)))
+  wake(heir.slot)
+  return true
+end
+
+-- Out of every index that speaks of live claims; the slot is free from here on.
+local function unindex(c)
+  redis.call('ZREM', K.open, c.id)
+  redis.call('ZREM', K.heirless, c.id)
+  redis.call('ZREM', K.deadlines, c.id)
+  redis.call('ZREM', K.beats, c.id)
+  if redis.call('HGET', K.slots, c.slot) == c.id then redis.call('HDEL', K.slots, c.slot) end
+end
+
+-- The claim holds nothing any more and can never reach the broker again.
+local function forget(c)
+  unindex(c)
+  redis.call('ZREM', K.unabsorbed, c.id)
+  redis.call('ZREM', K.claims, c.id)
+  redis.call('DEL', K.claim(c.id))
+end
+
+-- The victims a gone thief leaves stay evicting (irrevocable) and become heirless.
+local function disown_victims(c)
+  for id in string.gmatch(c.victims or '', '%S+') do
+    local v = redis.call('HMGET', K.claim(id), 'state', 'heir')
+    if v[1] == 'evicting' and v[2] == c.id then
+      redis.call('HSET', K.claim(id), 'heir', '')
+      redis.call('ZADD', K.heirless, int(NOW), id)
+    end
+  end
+end
+
+-- How it ended, for its owner: a day is longer than any watcher sleeps.
+local function remember_end(c, status, filled_qty, cause, by)
+  redis.call('SET', K.ended(c.id),
+      status .. ' ' .. filled_qty .. ' ' .. (cause ~= '' and cause or '-') .. ' ' .. (by ~= '' and by or '-'),
+      'PX', 86400000)
+end
+
+local function count(name, by) redis.call('HINCRBY', K.counters, name, by or 1) end
+
+local function audit(what, id, who, why)
+  redis.call('XADD', K.audit, 'MAXLEN', '~', '10000', '*', 'at', iso(NOW), 'what', what,
+      'claim', id, 'who', who, 'why', why)
+end

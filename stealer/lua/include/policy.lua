@@ -1,0 +1,19 @@
+--[[ The account's policy, equal for all hosts (written when certifying). ]]
+local POLICY_FIELDS = {'entry_tolerance_pct', 'protection_pct', 'cooldown_seconds',
+  'min_pnl_improvement', 'fight_threshold', 'fight_window_seconds', 'fight_cooldown_seconds',
+  'crypto_out_of_hours_force_count', 'reserve_seconds', 'trust_seconds', 'account_stale_seconds',
+  'quote_stale_seconds', 'max_candidates', 'waiter_seconds', 'enabled', 'dry_run'}
+local POLICY = {}
+do
+  local values = redis.call('HMGET', K.policy, unpack(POLICY_FIELDS))
+  for i, name in ipairs(POLICY_FIELDS) do POLICY[name] = num(values[i]) end
+end
+
+local function account_fresh()
+  return L.account_ms > 0 and NOW - L.account_ms <= seconds(POLICY.account_stale_seconds)
+end
+
+-- Forecast PnL `p` justifies taking from forecast PnL `v`: better by the margin, also below zero.
+local function beats(p, v)
+  return p > v + (POLICY.min_pnl_improvement - 1) * math.abs(v)
+end

@@ -1,0 +1,30 @@
+--[[ Shared by every script: the clock and exact integers.
+
+Redis' own TIME is the only clock. Amounts are integers below 2^53, exact in Lua's doubles, but
+they must be written through int(): Lua prints large numbers in exponent form. ]]
+local clock = redis.call('TIME')
+local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function int(n) return string.format('%.0f', n) end
+local function num(text) return tonumber(text or 0) or 0 end
+
+local function seconds(name) return num(name) * 1000 end
+
+-- ISO date and time (UTC) of a moment in ms, for values that people read. Days are counted from
+-- 1 March of year 0, which puts the leap day last in its year.
+local function iso(ms)
+  local s = math.floor(ms / 1000)
+  local days = math.floor(s / 86400) + 719468
+  local era = math.floor(days / 146097)
+  local doe = days - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524)
+      - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  local clocked = s % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
+      math.floor(clocked / 3600), math.floor(clocked / 60) % 60, clocked % 60)
+end

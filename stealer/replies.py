@@ -1,0 +1,167 @@
+"""The records that scripts answer with, and the one place where replies are taken apart.
+
+Replies are flat lists of text (each script's header says which); amounts are micro-dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from stealer.model import Claim, Decision, State, Verdict, Victim
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFigures:
+    """An account snapshot in the ledger's terms; every figure in micro-dollars.
+
+    ``power_margin`` and ``power_cash`` are the broker's own buying power and non-marginable
+    buying power, the second clamp (DESIGN part 2).
+    """
+
+    limit_total: int
+    limit_crypto: int
+    positions_total: int
+    positions_crypto: int
+    foreign_total: int
+    foreign_crypto: int
+    power_margin: int
+    power_cash: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An open entry order as a thief meets it: ``protection`` is empty when it can be stolen.
+
+    ``distance`` is a fraction of the limit, None without a fresh quote; ``need`` and ``filled``
+    are micro-dollars.
+    """
+
+    id: str
+    symbol: str
+    side: str
+    strategy: str
+    pnl: float
+    distance: float | None
+    protection: str
+    order_id: str
+    need: int
+    filled: int
+    qty: Decimal
+    limit_price: Decimal
+    mode: str
+    owner: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a watcher decides its tier and distance by; ranks count from 0, None when unranked."""
+
+    rank: int | None
+    crypto_rank: int | None
+    pnl: float | None
+    bid: float | None
+    ask: float | None
+    session_open: bool | None
+    halted: str
+    claim_id: str
+    cooldown_seconds: float
+    certified: bool
+
+
+def denial(reply: list[Any]) -> Decision:
+    """A refusal of ``acquire`` or ``topup``."""
+    retry = int(reply[3]) / 1000 if len(reply) > 3 else 0.0
+    return Decision(Verdict.DENIED, reply[1], reply[2], retry_after=retry)
+
+
+def funding(reply: list[Any], claim: Claim) -> Decision:
+    """A grant, a steal, or the state of the funding, with *claim* brought up to date.
+
+    ``reply`` is outcome, id, fence, deadline, fund, crypto fund, PnL, inherited, steal id, and
+    four items for each victim.
+    """
+    rows = [reply[i : i + 4] for i in range(9, len(reply), 4)]
+    victims = tuple(Victim(v[0], v[1], v[2], float(v[3])) for v in rows)
+    inherits = int(reply[7])
+    current = replace(
+        claim,
+        id=reply[1],
+        fence=reply[2],
+        deadline_ms=int(reply[3]),
+        fund=int(reply[4]),
+        pnl=float(reply[6]),
+        pending=inherits + len(victims),
+    )
+    waits = reply[0] in ("steal", "pending")
+    outcome = Verdict.STEAL if waits else Verdict.GRANTED
+    return Decision(outcome, "", "", current, victims, inherits, steal_id=reply[8])
+
+
+def claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
+    """A claim from its hash."""
+    number = {name: int(fields.get(name) or 0) for name in _CLAIM_NUMBERS}
+    return Claim(
+        id=claim_id,
+        symbol=fields["symbol"],
+        side=fields["side"],
+        strategy=fields["strategy"],
+        qty=Decimal(fields["qty"]),
+        limit_price=Decimal(fields["limit"]),
+        pnl=float(fields.get("pnl") or 0),
+        mode=fields.get("mode", "normal"),
+        force_immediate=fields.get("forced") == "1",
+        is_crypto=fields.get("crypto") == "1",
+        state=State(fields["state"]),
+        fence=fields.get("fence", ""),
+        owner=fields.get("owner", ""),
+        filled_qty=Decimal(fields.get("filled_qty") or 0),
+        order_id=fields.get("order_id", ""),
+        heir=fields.get("heir", ""),
+        cause=fields.get("cause", ""),
+        by=fields.get("by", ""),
+        **number,
+    )
+
+
+_CLAIM_NUMBERS = ("need", "fund", "pending", "filled", "absorbed", "created_ms", "deadline_ms")
+
+
+def candidate(row: list[str]) -> Candidate:
+    """One row of ``candidates``."""
+    return Candidate(
+        id=row[0],
+        symbol=row[1],
+        side=row[2],
+        strategy=row[3],
+        pnl=float(row[4]),
+        distance=float(row[5]) if row[5] else None,
+        protection=row[6],
+        order_id=row[7],
+        need=int(row[8]),
+        filled=int(row[9] or 0),
+        qty=Decimal(row[10]),
+        limit_price=Decimal(row[11]),
+        mode=row[12],
+        owner=row[13],
+        created_ms=int(row[14]),
+    )
+
+
+def standing(r: list[str]) -> Standing:
+    """The reply of ``standing``."""
+    return Standing(
+        rank=int(r[0]) if r[0] else None,
+        crypto_rank=int(r[1]) if r[1] else None,
+        pnl=float(r[2]) if r[2] else None,
+        bid=float(r[3]) if r[3] else None,
+        ask=float(r[4]) if r[4] else None,
+        session_open=r[5] == "1" if r[6] == "1" else None,
+        halted=r[7],
+        claim_id=r[8],
+        cooldown_seconds=int(r[9]) / 1000,
+        certified=r[10] == "1",
+    )
