@@ -1,0 +1,184 @@
+"""What a setting's value may be: small rules, each with the sentence an operator sees.
+
+A rule has two ways in: `read` takes an environment variable's text, `check` takes a Python value
+given to the constructor. Both return the value in its one canonical form, or raise `ValueError`;
+the message is put together in `stealer.settings`, which knows the variable's name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from stealer.sessions import MarketClock
+
+T = TypeVar("T")
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_PAIR = re.compile(r"(?:([A-Z0-9]{2,10})[/-]?USD)|([A-Z0-9]{2,10})")
+_ACCOUNT = re.compile(r"[A-Za-z0-9_]{1,24}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[T]):
+    """One kind of value: how to read, check and write it, and what is allowed in words."""
+
+    allowed: str
+    read: Callable[[str], T]
+    check: Callable[[object], T]
+    write: Callable[[T], str] = str
+
+
+def boolean() -> Rule[bool]:
+    """A switch."""
+
+    def read(text: str) -> bool:
+        word = text.strip().lower()
+        if word not in _TRUE | _FALSE:
+            raise ValueError(text)
+        return word in _TRUE
+
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+
+    return Rule("1 or 0 (also true, false, yes, no, on, off)", read, check, lambda on: "01"[on])
+
+
+def number(allowed: str, minimum: float, maximum: float) -> Rule[float]:
+    """A finite number from *minimum* to *maximum*, both included."""
+
+    def check(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(value)
+        # Also false for NaN. An int too large for a float is out of range, not an OverflowError.
+        if not minimum <= value <= maximum:
+            raise ValueError(value)
+        return float(value)
+
+    return Rule(allowed, lambda text: check(float(text)), check, _plain)
+
+
+def fraction() -> Rule[float]:
+    """A share of a price. Half is far above any sane tolerance, and just below 0.66 meant as
+    percent.
+    """
+    return number("a fraction from 0 to 0.5 (0.016 means 1.6 %)", 0.0, 0.5)
+
+
+def seconds() -> Rule[float]:
+    """A span of time. One millisecond is the finest life time a Redis key can have."""
+    return number("seconds, from 0.001 to 2592000 (30 days)", 0.001, 30 * 86_400.0)
+
+
+def count(minimum: int, maximum: int) -> Rule[int]:
+    """A whole number from *minimum* to *maximum*, both included."""
+
+    def check(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            raise ValueError(value)
+        return value
+
+    return Rule(f"a whole number from {minimum} to {maximum}", lambda text: check(int(text)), check)
+
+
+def one_of(*words: str) -> Rule[str]:
+    """One of a few words, lower case."""
+
+    def check(value: object) -> str:
+        if value not in words:
+            raise ValueError(value)
+        return str(value)
+
+    return Rule(f"one of {', '.join(words)}", lambda text: check(text.strip().lower()), check)
+
+
+def account_name() -> Rule[str]:
+    """The account's name in every key and order id, hence the narrow alphabet."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not _ACCOUNT.fullmatch(value):
+            raise ValueError(value)
+        return value
+
+    return Rule("1 to 24 letters, digits or underscores", lambda text: check(text.strip()), check)
+
+
+def url(*schemes: str, optional: bool = False) -> Rule[str]:
+    """An address with one of *schemes*; the empty string too where *optional*."""
+    forms = " or ".join(f"{scheme}://..." for scheme in schemes)
+
+    def check(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        if optional and not value:
+            return value
+        parts = urlsplit(value)
+        # Reading the port raises ValueError when it is no port.
+        if parts.scheme not in schemes or not (parts.netloc or parts.path) or parts.port == 0:
+            raise ValueError(value)
+        return value
+
+    return Rule(f"an address like {forms}", lambda text: check(text.strip()), check)
+
+
+def text() -> Rule[str]:
+    """Any text without white space, also none: a key of the broker."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or any(letter.isspace() for letter in value):
+            raise ValueError(value)
+        return value
+
+    return Rule("text without white space", lambda given: check(given.strip()), check)
+
+
+def crypto_symbols() -> Rule[frozenset[str]]:
+    """Crypto pairs against the dollar, canonical (`BTCUSD`) from `BTC`, `BTC/USD` or `BTCUSD`."""
+
+    def canonical(symbol: str) -> str:
+        match = _PAIR.fullmatch(symbol.strip().upper())
+        if match is None:
+            raise ValueError(symbol)
+        return f"{match[1] or match[2]}USD"
+
+    def check(value: object) -> frozenset[str]:
+        if isinstance(value, str) or not isinstance(value, frozenset | set | tuple | list):
+            raise ValueError(value)
+        return frozenset(canonical(str(symbol)) for symbol in value)
+
+    def read(text: str) -> frozenset[str]:
+        if text.strip().lower() == "none":
+            return frozenset()
+        return check([symbol for symbol in text.split(",") if symbol.strip()])
+
+    return Rule(
+        "crypto tickers or dollar pairs separated by commas, like BTC,ETH/USD, or the word none",
+        read,
+        check,
+        lambda symbols: ",".join(sorted(symbols)) or "none",
+    )
+
+
+def market_clock() -> Rule[str]:
+    """The text form of `stealer.sessions.MarketClock`."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        return MarketClock.parse(value).text
+
+    return Rule(MarketClock.FORM, check, check)
+
+
+def _plain(value: float) -> str:
+    """300.0 as `300` and 1.1 as `1.1`, so that hosts compare equal whatever way a value was
+    written.
+    """
+    return format(value, ".12g") if math.isfinite(value) else str(value)
