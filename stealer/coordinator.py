@@ -38,12 +38,13 @@ class WorkStealingCoordinator(Ledger):
 
     # ---- the life of a claim
 
-    def acquire(self, intent: OrderIntent) -> Decision:
+    def acquire(self, intent: OrderIntent, *, ticket: str = "") -> Decision:
         """Reserve capacity for *intent*, stealing it when that is justified.
 
         The one atomic verb (DESIGN part 4). Repeating a lost call is safe; a grant permits no
         POST, only ``launch`` does.
 
+        :param ticket: the task this entry belongs to, whose fills are remembered (``Ledger.task``).
         :raises InvalidIntent: a symbol this account does not trade, or a short sale of crypto.
         :raises LedgerUnavailable: Redis cannot be reached; nothing is charged that the sweep will
             not give back.
@@ -70,6 +71,7 @@ class WorkStealingCoordinator(Ledger):
             self.settings.account,
             int(self.settings.enabled),
             int(self.settings.dry_run),
+            ticket,
         )
         if reply[0] == "denied":
             return replies.denial(reply)
@@ -223,6 +225,14 @@ class WorkStealingCoordinator(Ledger):
             return Pulse("gone", None, status, Decimal(filled), cause, by)
         state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
         return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)
+
+    def adopt(self, slot: str, silent_seconds: float) -> Claim | None:
+        """Take over the claim in *slot* if its owner has been silent that long, else None."""
+        reply = self._run("adopt", slot, self.owner, int(silent_seconds * 1000))
+        if reply[0] in ("none", "busy", "wrong_state:reserved"):
+            return None
+        raise_for(reply[0], "adopt", slot)
+        return self.claim(reply[1])
 
     # ---- the keeper's and the operator's
 

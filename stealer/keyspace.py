@@ -125,6 +125,11 @@ PARTED: dict[str, tuple[str, str]] = {
         "String with TTL. How a claim ended: 'status filled_qty cause by'. Its owner reads it.",
     ),
     "wake": ("wake:{0}", "List with TTL. A waiter of this slot blocks on it; a push wakes it."),
+    "ticket": (
+        "ticket:{0}",
+        "String with TTL. When a watcher's task began (ms); the task lives as long as the key.",
+    ),
+    "fills": ("fills:{0}", "List with TTL. 'claim qty' of each ended claim of a task that filled."),
     "seen": ("seen:{0}", "String with TTL. A request id that must not be carried out twice."),
 }
 

@@ -6,6 +6,7 @@ now, and the feeds (quotes, forecasts, session, account). Nothing here holds or 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -27,13 +28,17 @@ from stealer.model import (
     finite_pnl,
     valid_strategy,
 )
-from stealer.replies import AccountFigures, Candidate, Standing
+from stealer.replies import AccountFigures, Candidate, Standing, Task
 from stealer.scripts import Scripts, text, translated
 from stealer.settings import Settings
 
 #: How long positions may lag behind fills at the broker, in ms: fills younger than this when a
 #: snapshot begins are not absorbed by it.
 POSITION_LAG_MS = 2_000
+
+
+#: The longest one wait blocks: shorter than a connection waits for an answer.
+LONGEST_WAIT_SECONDS = 3.0
 
 
 def default_owner() -> str:
@@ -82,7 +87,40 @@ class Ledger:
 
     def claim_ids(self) -> list[str]:
         """Every claim, oldest first."""
-        return [text(i) for i in self.read(lambda r: r.zrange(self.keys.claims, 0, -1))]
+        return list(self.read(lambda r: r.zrange(self.keys.claims, 0, -1)))
+
+    def claims(self) -> dict[str, Claim]:
+        """Every claim by id, oldest first, read in two round trips."""
+        ids = self.claim_ids()
+
+        def fetch(r: redis.Redis) -> list[Any]:
+            with r.pipeline(transaction=False) as pipe:
+                for claim_id in ids:
+                    pipe.hgetall(self.keys.of("claim", claim_id))
+                return list(pipe.execute())
+
+        rows = zip(ids, self.read(fetch) if ids else [], strict=True)
+        return {i: replies.claim_of(i, text_hash(fields)) for i, fields in rows if fields}
+
+    def server_identity(self) -> tuple[str, bool]:
+        """(which server this connection leads to, whether the ledger is certified for it)."""
+        run, repl, certified = self._run("identity")
+        return f"{run}/{repl}", certified == "1"
+
+    def silent_claims(self) -> list[str]:
+        """Claims whose owner gave no sign of life for ``orphan_seconds``."""
+        before = self.now_ms() - int(self.settings.orphan_seconds * 1000)
+        return list(self.read(lambda r: r.zrangebyscore(self.keys.beats, "-inf", before)))
+
+    def watched_symbols(self) -> set[str]:
+        """Symbols somebody has asked quotes for, see ``watch``."""
+        now = self.now_ms()
+        return set(self.read(lambda r: r.zrangebyscore(self.keys.watched, now, "+inf")))
+
+    def now_ms(self) -> int:
+        """Redis' own clock, the only one that deadlines are read on."""
+        seconds, micros = self.read(lambda r: r.time())
+        return int(seconds) * 1000 + int(micros) // 1000
 
     def standing(self, symbol: str, strategy: str, side: str = "buy") -> Standing:
         """Rank, quote, session and slot of one watcher, in one round trip."""
@@ -110,7 +148,49 @@ class Ledger:
         rows = self._run("candidates", rank, rank, "")
         return not rows or rows[0][0] != claim_id or bool(rows[0][6])
 
+    def wait(self, slot: str, seconds: float) -> bool:
+        """Sleep up to *seconds*, or until this slot is woken (True).
+
+        Capacity came free, a victim ended, or the claim was evicted; a wake may be a false one.
+        """
+        bounded = min(seconds, LONGEST_WAIT_SECONDS)
+        key = self.keys.of("wake", slot)
+        return self.read(lambda r: r.blpop([key], timeout=bounded)) is not None
+
+    def task(self, ticket: str, life_seconds: float, *, fresh: bool = False) -> Task:
+        """When the task *ticket* began and what its ended claims filled, over all restarts.
+
+        The first call begins it; it lives *life_seconds* from then.
+        """
+        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh))
+        started, now = int(reply[0]), int(reply[1])
+        fills = dict(line.split(" ", 1) for line in reply[2:])
+        filled = sum((Decimal(qty) for qty in fills.values()), Decimal(0))
+        return Task((now - started) / 1000, filled)
+
+    def report(self, status: dict[str, Any], tier: str = "") -> None:
+        """Leave this process's status, and its tier, for operators to read."""
+        member = f"{status.get('symbol')}|{status.get('strategy')}"
+
+        def write(r: redis.Redis) -> None:
+            with r.pipeline(transaction=False) as pipe:
+                pipe.hset(self.keys.watchers, self.owner, json.dumps(status))
+                if tier:
+                    pipe.hset(self.keys.tiers, member, tier)
+                pipe.execute()
+
+        self.read(write)
+
+    def forget_report(self) -> None:
+        """Take this process's status away, at its end."""
+        self.read(lambda r: r.hdel(self.keys.watchers, self.owner))
+
     # ---- publishing
+
+    def watch(self, symbols: Iterable[str], seconds: float) -> None:
+        """Ask the keeper for fresh quotes of *symbols* for the next *seconds*."""
+        names = [self.classify(symbol)[0] for symbol in symbols]
+        self._run("watch", int(seconds * 1000), *names)
 
     def publish_quote(
         self,
@@ -141,15 +221,20 @@ class Ledger:
         *,
         ttl_seconds: float = 0.0,
         source: str = "api",
+        weak: bool = False,
     ) -> None:
         """The forecast PnL (dollars) of a symbol and strategy; None withdraws it.
+
+        A *weak* one leaves a forecast from another source as it is.
 
         :raises InvalidIntent: a symbol, strategy or number that cannot be.
         """
         symbol, crypto = self.classify(symbol)
         worth = "" if pnl is None else repr(finite_pnl("pnl", pnl))
         ttl = int(ttl_seconds * 1000)
-        self._run("forecast", symbol, valid_strategy(strategy), int(crypto), worth, ttl, source)
+        self._run(
+            "forecast", symbol, valid_strategy(strategy), int(crypto), worth, ttl, source, int(weak)
+        )
 
     def begin_snapshot(self, term: int = 0, lag_ms: int = POSITION_LAG_MS) -> int:
         """Start reading an account snapshot; its sequence number.

@@ -72,6 +72,14 @@ class Standing:
     certified: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A watcher's task: seconds since it began, and the quantity its ended claims filled."""
+
+    age_seconds: float
+    filled_qty: Decimal
+
+
 def denial(reply: list[Any]) -> Decision:
     """A refusal of ``acquire`` or ``topup``."""
     retry = int(reply[3]) / 1000 if len(reply) > 3 else 0.0

@@ -7,7 +7,7 @@ with the same request id returns the same claim. It permits no POST: only `launc
 
 KEYS 1 account prefix
 ARGV request, slot, symbol, side, strategy, crypto (0|1), qty, limit, need (micro-dollars), pnl,
-     mode, forced (0|1), owner, account, enabled (0|1), dry run (0|1)
+     mode, forced (0|1), owner, account, enabled (0|1), dry run (0|1), ticket or ''
 Reply {'granted'|'steal', id, fence, deadline_ms, fund, fund_crypto, pnl, inherits, steal id,
        then id, symbol, order id, pnl for each victim}
       {'denied', reason, detail, retry after ms} ]]
@@ -21,7 +21,7 @@ Reply {'granted'|'steal', id, fence, deadline_ms, fund, fund_crypto, pnl, inheri
 --@include record
 --@include funding
 local request, slot, symbol, side, strategy, crypto, qty, limit, need, pnl, mode, forced, owner,
-    account, enabled, dry = unpack(ARGV)
+    account, enabled, dry, ticket = unpack(ARGV)
 
 -- Refusals for want of capacity make a waiter; a better one that fits is served before this one.
 local WAITS = {no_capacity = true, not_close_enough = true, pnl_not_better = true,
@@ -112,7 +112,7 @@ redis.call('HSET', K.claim(thief.id), 'slot', slot, 'symbol', symbol, 'side', si
     'fund', int(thief.fund), 'fund_crypto', int(thief.fund_crypto),
     'draw_margin', int(thief.draw_margin), 'draw_cash', int(thief.draw_cash), 'pending', int(thief.pending),
     'victims', append_victims(thief, plan), 'spent', tostring(plan.sum), 'outcome', outcome,
-    'steal_id', steal_id)
+    'steal_id', steal_id, 'ticket', ticket or '')
 redis.call('HSET', K.slots, slot, thief.id)
 redis.call('ZADD', K.claims, int(NOW), thief.id)
 redis.call('ZADD', K.deadlines, int(thief.deadline_ms), thief.id)

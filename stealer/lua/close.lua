@@ -17,12 +17,16 @@ local c = load_claim(id)
 if not c then return {'gone'} end
 if c.state == 'reserved' then return {'wrong_state:reserved'} end
 if c.state == 'closed' then return {'closed', '0'} end
-redis.call('EXISTS', K.ended(id), K.unabsorbed, K.wake(c.slot))
+redis.call('EXISTS', K.ended(id), K.unabsorbed, K.wake(c.slot), K.fills(c.ticket or ''))
 filled = math.max(c.filled, math.min(num(filled), c.need))
 local freed = c.need - filled
 local held = c.need - c.absorbed
 local kept = math.max(filled - c.absorbed, 0)
 charge(kept - held, (kept - held) * c.weight.crypto)
+if (c.ticket or '') ~= '' and filled > 0 then
+  redis.call('RPUSH', K.fills(c.ticket), id .. ' ' .. filled_qty)
+  redis.call('PEXPIRE', K.fills(c.ticket), 604800000)
+end
 local paid = pay_heir(c, freed)
 unindex(c)
 remember_end(c, status, filled_qty, c.cause or '', c.by or '')

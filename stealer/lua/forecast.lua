@@ -3,12 +3,19 @@
 Guarantee: the rankings and the open orders of that symbol and strategy move together, so that
 "worst live PnL" is always by the latest forecast.
 
-KEYS 1 account prefix   ARGV symbol, strategy, crypto (0|1), pnl ('' withdraws), ttl ms (0 for ever), source
-Reply {'ok', rank}; {'withdrawn'} ]]
+A watcher's own forecast is weak: it neither replaces nor withdraws one that came from elsewhere.
+
+KEYS 1 account prefix
+ARGV symbol, strategy, crypto (0|1), pnl ('' withdraws), ttl ms (0 for ever), source, weak (0|1)
+Reply {'ok', rank}; {'withdrawn'}; {'kept'} ]]
 --@include prelude
-local symbol, strategy, crypto, pnl, ttl, source = unpack(ARGV)
+local symbol, strategy, crypto, pnl, ttl, source, weak = unpack(ARGV)
 local member = symbol .. '|' .. strategy
 redis.call('EXISTS', K.forecasts, K.forecasts_crypto, K.forecast_info, K.forecast_expiry)
+if weak == '1' then
+  local known = string.match(redis.call('HGET', K.forecast_info, member) or '', '^%d+ (.*)$')
+  if known and known ~= source then return {'kept'} end
+end
 redis.call('ZREM', K.forecast_expiry, member)
 if pnl == '' then
   redis.call('ZREM', K.forecasts, member)

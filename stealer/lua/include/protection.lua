@@ -20,12 +20,13 @@ local function fresh_quote(symbol)
 end
 
 -- Distance of the market from a limit as a fraction of the limit; nil without a fresh quote.
+-- Rounded to 1e-9, or a market exactly at a tolerance would be beyond it by floating point's error.
 local function distance(symbol, side, limit)
   local q = fresh_quote(symbol)
   if not q then return nil end
   limit = num(limit)
   local away = side == 'buy' and q.ask - limit or limit - q.bid
-  return math.max(away, 0) / limit
+  return math.floor(math.max(away, 0) / limit * 1e9 + 0.5) / 1e9
 end
 
 local forced_crypto

@@ -1,0 +1,64 @@
+"""One place that opens connections, to Redis and to the broker, with bounded time.
+
+Every verb may be repeated, so lost calls are (PROTOCOL, "Rules for every script"); but a caller
+that waits for ever holds a claim whose deadline passes, so the whole is bounded.
+"""
+
+from __future__ import annotations
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from stealer.broker.interface import Broker
+from stealer.errors import LedgerMisconfigured
+from stealer.settings import Settings
+
+#: Seconds for connecting, and for one answer. Longer than any script takes.
+CONNECT_SECONDS = 3.0
+ANSWER_SECONDS = 5.0
+
+#: Repeats of a lost call, 0.05 to 1 s apart.
+REPEATS = 3
+
+
+def connect(
+    settings: Settings, *, name: str = "", answer_seconds: float = ANSWER_SECONDS
+) -> redis.Redis:
+    """A client for the account's Redis; nothing is sent yet.
+
+    :param name: shown by CLIENT LIST, for operators.
+    :param answer_seconds: longer for a client that blocks on purpose.
+    :raises LedgerMisconfigured: the address cannot be used.
+    """
+    try:
+        return redis.Redis.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            client_name=name.replace(" ", "-") or None,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=answer_seconds,
+            socket_keepalive=True,
+            health_check_interval=30,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), REPEATS),
+            retry_on_error=[redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
+        )
+    except ValueError as error:
+        raise LedgerMisconfigured(f"REDIS_URL {settings.redis_url_shown!r}: {error}") from None
+
+
+def connect_broker(settings: Settings) -> Broker:
+    """The account's broker; nothing is sent yet, and alpaca-py is loaded at the first call.
+
+    :raises BrokerMisconfigured: keys are missing, or the address does not go with paper or live.
+    """
+    from stealer.broker.alpaca import AlpacaBroker
+
+    return AlpacaBroker(
+        settings.alpaca_key_id,
+        settings.alpaca_secret_key,
+        crypto_symbols=settings.crypto_symbols,
+        live=settings.is_live,
+        trading_url=settings.alpaca_url or None,
+        data_url=settings.alpaca_data_url or None,
+    )

@@ -1,0 +1,302 @@
+"""One entry from intent to live order: acquire, cancel, close, launch, submit, confirm.
+
+The steps and their evidence are PROTOCOL's. This module decides nothing about capacity; it carries
+evidence from the broker to the ledger, and never sends an order without ``launch``. It is plain
+blocking code: the broker, the clock and the sleep are given to it, so that a test or a simulation
+can put itself between any two steps.
+
+Whatever is interrupted here is finished by the keeper: a reserved claim by its deadline, a launched
+one by a look-up, an evicting one by repeating the DELETE.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from stealer.broker.interface import Broker, BrokerError
+from stealer.broker.order_rules import why_not
+from stealer.coordinator import WorkStealingCoordinator
+from stealer.errors import ClaimGone, Refused, Underfunded, WrongState
+from stealer.evidence import BrokerOrder, NewOrder, Outcome, SubmitResult
+from stealer.model import Claim, Decision, OrderIntent, State, Verdict, Victim
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at a victim whose cancel was requested: first and longest.
+FIRST_LOOK_SECONDS = 0.1
+LONGEST_LOOK_SECONDS = 1.0
+
+#: Seconds after which a DELETE that had no effect is sent again.
+REPEAT_CANCEL_SECONDS = 3.0
+
+#: Seconds after a refusal for want of buying power before the one repeat: Alpaca frees what a
+#: confirmed cancel held a moment late (ALPACA.md).
+SETTLE_SECONDS = 0.5
+
+#: Refusals that a cancel which is still settling at the broker explains.
+SETTLING = frozenset({"insufficient_buying_power", "insufficient_balance", "held_quantity"})
+
+
+class Ending(StrEnum):
+    """How an attempt to open an entry ended."""
+
+    OPEN = "open"  #: the order is live (or was filled at once); the claim follows it
+    DENIED = "denied"  #: the ledger said no; nothing is held
+    REFUSED = "refused"  #: the broker, or its rules, said no; nothing is held
+    UNRESOLVED = "unresolved"  #: the POST may have landed; the claim stays until that is known
+
+
+@dataclass(frozen=True, slots=True)
+class EntryResult:
+    """The end of one attempt; ``claim`` is set when OPEN or UNRESOLVED."""
+
+    ending: Ending
+    reason: str = ""
+    detail: str = ""
+    claim: Claim | None = None
+    order: BrokerOrder | None = None
+    stolen_from: tuple[str, ...] = ()
+
+
+class TrustExpired(Exception):
+    """The launch may not be trusted any more; nothing was sent."""
+
+
+class Entries:
+    """Opens and takes back entries for one process.
+
+    :param on_step: told each step in a few words, for status and logs.
+    :param sleep, monotonic: the clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        coordinator: WorkStealingCoordinator,
+        broker: Broker,
+        *,
+        on_step: Callable[[str], None] = lambda step: None,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.coordinator = coordinator
+        self.broker = broker
+        self.on_step = on_step
+        self.sleep = sleep
+        self.monotonic = monotonic
+
+    # ---- opening
+
+    def open(self, intent: OrderIntent, *, market_open: bool, ticket: str = "") -> EntryResult:
+        """Try once to have *intent*'s order open.
+
+        :raises InvalidIntent, LedgerUnavailable, LedgerMisconfigured: nothing was sent.
+        :raises BrokerError: the asset's rules could not be read; nothing was reserved.
+        """
+        objection = self._objection(intent, market_open)
+        if objection:
+            return EntryResult(Ending.REFUSED, "order_rules", objection)
+        started = self.monotonic()
+        decision = self.coordinator.acquire(intent, ticket=ticket)
+        if decision.outcome is Verdict.DENIED or decision.claim is None:
+            return EntryResult(Ending.DENIED, decision.reason, decision.detail)
+        claim = decision.claim
+        stolen = tuple(victim.symbol for victim in decision.victims)
+        if stolen:
+            self.on_step(f"stealing from {', '.join(stolen)}")
+        give_up_at = started + self.coordinator.settings.reserve_seconds
+        try:
+            funded = self._fund(claim, decision, give_up_at)
+            if isinstance(funded, EntryResult):
+                return funded
+            return self._send(funded, stolen)
+        except Refused as error:
+            return self._lost(claim, error)
+
+    def _objection(self, intent: OrderIntent, market_open: bool) -> str | None:
+        """Why the broker would refuse it: a victim must not die for that (PROTOCOL)."""
+        symbol, is_crypto = self.coordinator.classify(intent.symbol)
+        draft = NewOrder("", symbol, intent.side, intent.qty, intent.limit_price, is_crypto)
+        return why_not(draft, self.broker.asset(symbol), market_open)
+
+    def _lost(self, claim: Claim, error: Refused) -> EntryResult:
+        """The ledger refused a step: give back what is reserved and say why."""
+        try:
+            self.coordinator.abort(claim, error.code)
+        except WrongState as later:
+            if later.state == State.LAUNCHING:
+                return EntryResult(Ending.UNRESOLVED, error.code, str(error), claim)
+        except Refused as again:
+            log.warning("%s", again)
+        return EntryResult(Ending.DENIED, error.code, str(error))
+
+    # ---- funding
+
+    def _fund(self, claim: Claim, decision: Decision, give_up_at: float) -> Claim | EntryResult:
+        """Cancel victims and carry their ends to the ledger until the claim is fully funded."""
+        asked: dict[str, float] = {}
+        pause = FIRST_LOOK_SECONDS
+        while True:
+            for victim in decision.victims:
+                self._end_victim(victim, asked)
+            decision = self.coordinator.topup(claim)
+            if decision.outcome is Verdict.GRANTED and decision.claim:
+                return decision.claim
+            if decision.outcome is Verdict.DENIED:
+                self.coordinator.abort(claim, decision.reason)
+                return EntryResult(Ending.DENIED, decision.reason, decision.detail)
+            if self.monotonic() >= give_up_at:
+                self.coordinator.abort(claim, "victims did not end in time")
+                waiting = ", ".join(victim.symbol for victim in decision.victims)
+                return EntryResult(Ending.DENIED, "late", f"{waiting} did not end in time")
+            if all(victim.id in asked for victim in decision.victims):
+                self.coordinator.wait(claim.slot, pause)
+                pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _end_victim(self, victim: Victim, asked: dict[str, float]) -> None:
+        """Request the cancel (again after a while) and close the claim if its order is over.
+
+        A broker that does not answer is no reason to stop: the keeper repeats the DELETE, and the
+        deadline bounds the wait.
+        """
+        try:
+            now = self.monotonic()
+            if now - asked.get(victim.id, -REPEAT_CANCEL_SECONDS) >= REPEAT_CANCEL_SECONDS:
+                asked[victim.id] = now
+                if victim.order_id:
+                    self.broker.cancel(victim.order_id)
+            self.settle(victim.id)
+        except BrokerError as error:
+            log.warning("victim %s: %s", victim.symbol, error)
+
+    def settle(self, claim_id: str) -> BrokerOrder | None:
+        """Look one order up and tell the ledger what it is; None when the broker knows none.
+
+        :raises BrokerError: no trustworthy answer.
+        """
+        order = self.broker.order_by_client_id(claim_id)
+        if order is None:
+            return None
+        try:
+            if order.is_terminal:
+                self.coordinator.close(claim_id, order)
+            else:
+                self.coordinator.confirm(claim_id, order)
+        except ClaimGone:
+            log.debug("%s has been closed by somebody else", claim_id)
+        return order
+
+    # ---- sending
+
+    def _send(self, claim: Claim, stolen: tuple[str, ...]) -> EntryResult:
+        """launch, POST, and the right answer to each of the four outcomes."""
+        asked_at = self.monotonic()
+        try:
+            trust = self.coordinator.launch(claim)
+        except Underfunded as error:
+            return self._lost(claim, error)
+        result = self._post(claim, asked_at + trust)
+        settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING and stolen
+        if settling and self._surely_absent(claim):
+            self.sleep(SETTLE_SECONDS)
+            result = self._post(claim, asked_at + trust)
+        if result.outcome is Outcome.CONFIRMED and result.order:
+            return self._opened(claim, result.order, stolen)
+        if result.outcome is Outcome.DENIED:
+            self.coordinator.unlaunch(claim, f"not sent: {result.message}", refused=False)
+            return EntryResult(Ending.REFUSED, result.kind or "not_sent", result.message)
+        if result.outcome is Outcome.REJECTED:
+            if not self._surely_absent(claim):
+                return EntryResult(Ending.UNRESOLVED, result.kind, result.message, claim)
+            self.coordinator.unlaunch(claim, f"refused: {result.kind}", refused=True)
+            return EntryResult(Ending.REFUSED, result.kind, result.message, stolen_from=stolen)
+        return self._resolve(claim, result, stolen)
+
+    def _post(self, claim: Claim, trusted_until: float) -> SubmitResult:
+        """One POST, only while the launch may be trusted, by the monotonic clock at send time."""
+
+        @contextmanager
+        def guard() -> Iterator[None]:
+            if self.monotonic() >= trusted_until:
+                raise TrustExpired("the launch is too old to be trusted")
+            yield
+
+        order = NewOrder(
+            claim.id, claim.symbol, claim.side, claim.qty, claim.limit_price, claim.is_crypto
+        )
+        return self.broker.submit(order, guard)
+
+    def _surely_absent(self, claim: Claim) -> bool:
+        """The look-up that must agree with a refusal before anything is freed."""
+        try:
+            return self.broker.order_by_client_id(claim.id) is None
+        except BrokerError as error:
+            log.warning("look-up after a refusal: %s", error)
+            return False
+
+    def _resolve(self, claim: Claim, result: SubmitResult, stolen: tuple[str, ...]) -> EntryResult:
+        """A POST without a trustworthy answer: look once; else the claim stays launched."""
+        try:
+            order = self.broker.order_by_client_id(claim.id)
+        except BrokerError as error:
+            log.warning("look-up after an unresolved submit: %s", error)
+            order = None
+        if order is None:
+            return EntryResult(Ending.UNRESOLVED, result.kind, result.message, claim)
+        return self._opened(claim, order, stolen)
+
+    def _opened(self, claim: Claim, order: BrokerOrder, stolen: tuple[str, ...]) -> EntryResult:
+        """Tell the ledger; an order it no longer knows is taken back at once."""
+        try:
+            self.coordinator.confirm(claim, order)
+        except ClaimGone as error:
+            log.warning("%s; its order is canceled", error)
+            self.broker.cancel(order.id)
+            return EntryResult(Ending.DENIED, error.code, str(error))
+        if order.is_terminal:
+            self.coordinator.close(claim.id, order)
+        return EntryResult(Ending.OPEN, "", "", claim, order, stolen)
+
+    # ---- taking back
+
+    def take_back(self, claim: Claim, cause: str, bound_seconds: float) -> bool:
+        """Cancel the own entry and wait until that is certain; True when its capacity is back.
+
+        False when the bound passed first: the keeper finishes it.
+
+        :raises LedgerUnavailable: the ledger cannot be told now.
+        """
+        stop_at = self.monotonic() + bound_seconds
+        try:
+            self.coordinator.abort(claim, cause)
+            return True
+        except WrongState:
+            pass
+        except Refused as error:
+            log.warning("%s", error)
+            return False
+        pause, evicted, asked_at = FIRST_LOOK_SECONDS, False, float("-inf")
+        while True:
+            try:
+                order = self.settle(claim.id)
+                if order is not None and order.is_terminal:
+                    return True
+                if order is not None:
+                    if not evicted:
+                        self.coordinator.evict(claim, cause, by="owner")
+                        evicted = True
+                    if self.monotonic() - asked_at >= REPEAT_CANCEL_SECONDS:
+                        asked_at = self.monotonic()
+                        self.broker.cancel(order.id)
+            except ClaimGone:
+                return True
+            except (BrokerError, Refused) as error:
+                log.warning("taking back %s: %s", claim.symbol, error)
+            if self.monotonic() >= stop_at:
+                return False
+            self.sleep(pause)
+            pause = min(pause * 2, LONGEST_LOOK_SECONDS)

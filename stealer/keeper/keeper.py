@@ -1,0 +1,137 @@
+"""One keeper: what it does in a pass, and in which order.
+
+A pass that fails in one place (the broker does not answer, a list is malformed) does the rest
+anyway and says so; what is not refreshed grows stale by itself, and a stale account or quote denies
+or protects. So the keeper never has to decide whether a half-failed pass is good enough.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from stealer.broker.interface import Broker, BrokerError
+from stealer.coordinator import WorkStealingCoordinator
+from stealer.errors import Deposed, LedgerUnavailable, Refused, StaleSnapshot
+from stealer.keeper.certification import Certifier
+from stealer.keeper.exposure import UnpricedOrder, figures
+from stealer.keeper.feeds import Feeds
+from stealer.keeper.leadership import Leadership
+from stealer.keeper.reconcile import Reconciler
+from stealer.keeper.sweep import Sweeper
+from stealer.order_ids import is_ours
+
+log = logging.getLogger(__name__)
+
+#: Seconds between prunings of what has expired.
+PRUNE_SECONDS = 5.0
+
+
+class Keeper:
+    """Runs passes for one account.
+
+    :param lease_seconds: a standby takes over this long after the last renewal.
+    :param sleep, monotonic: the clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        coordinator: WorkStealingCoordinator,
+        broker: Broker,
+        *,
+        lease_seconds: float = 10.0,
+        sleep: Callable[[float], object] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.coordinator = coordinator
+        self._broker = broker
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self.leadership = Leadership(coordinator, lease_seconds, monotonic)
+        self._feeds = Feeds(coordinator, broker, coordinator.settings.clock)
+        self._reconciler = Reconciler(coordinator, broker)
+        self._sweeper = Sweeper(coordinator, broker, self._reconciler, monotonic)
+        self._certifier = Certifier(coordinator, broker, monotonic)
+        self._prune_at = float("-inf")
+        self._complaints: dict[str, str] = {}
+
+    def keep(self, poll_seconds: float, should_stop: Callable[[], bool]) -> None:
+        """Pass after pass until told to stop; the lease is given up at the end."""
+        while not should_stop():
+            started = self._monotonic()
+            try:
+                self.run_once()
+                self._resolved("ledger")
+            except LedgerUnavailable as error:
+                self._complain("ledger", error)
+            self._sleep(max(poll_seconds - (self._monotonic() - started), 0.05))
+        try:
+            self.leadership.release()
+        except LedgerUnavailable as error:
+            log.warning("the lease is left to expire: %s", error)
+
+    def run_once(self) -> bool:
+        """One pass; False while standing by.
+
+        :raises LedgerUnavailable: Redis cannot be reached; nothing was done by half.
+        """
+        if not self.leadership.renew():
+            return False
+        term = self.leadership.term
+        assert term is not None
+        try:
+            if self._guarded("certification", lambda: self._certifier.certified(term)):
+                self._guarded("session", lambda: self._feeds.publish_session(term))
+                self._guarded("account", lambda: self._account(term))
+                claims = self.coordinator.claims()
+                self._guarded("quotes", lambda: self._feeds.publish_quotes(claims.values()))
+                self._guarded("sweep", lambda: self._sweeper.sweep(claims, term))
+                if self._monotonic() >= self._prune_at:
+                    self.coordinator.prune()
+                    self._prune_at = self._monotonic() + PRUNE_SECONDS
+        except Deposed as error:
+            log.warning("%s", error)
+            return False
+        return True
+
+    def _account(self, term: int) -> None:
+        """begin, read orders, then positions, then the account; publish; then compare."""
+        sequence = self.coordinator.begin_snapshot(term)
+        snapshot = self._broker.snapshot()
+        account = self.coordinator.settings.account
+        for warning in snapshot.warnings:
+            log.warning("%s", warning)
+        published = figures(
+            snapshot,
+            self.coordinator.settings,
+            lambda order_id: is_ours(order_id, account),
+            self._feeds.price_of,
+        )
+        try:
+            self.coordinator.publish_account(published, sequence=sequence, term=term)
+        except StaleSnapshot as error:
+            log.info("%s", error)
+        self._reconciler.mend(snapshot.orders, self.coordinator.claims(), term)
+
+    def _guarded(self, what: str, step: Callable[[], bool | None]) -> bool:
+        """Run one step; a failure of the broker is said once and ends the step only."""
+        try:
+            done = step()
+        except Deposed:
+            raise
+        except (BrokerError, UnpricedOrder, Refused) as error:
+            self._complain(what, error)
+            return False
+        self._resolved(what)
+        return done is not False
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """Say a lasting trouble once, not at every pass."""
+        if self._complaints.get(what) != str(error):
+            log.error("%s: %s", what, error)
+        self._complaints[what] = str(error)
+
+    def _resolved(self, what: str) -> None:
+        if self._complaints.pop(what, None):
+            log.info("%s: works again", what)

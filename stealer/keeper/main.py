@@ -1,0 +1,41 @@
+"""The keeper as a process: connect, keep, stop cleanly on SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from stealer.connect import connect, connect_broker
+from stealer.coordinator import WorkStealingCoordinator
+from stealer.keeper.keeper import Keeper
+from stealer.settings import Settings
+from stealer.signals import on_stop
+
+log = logging.getLogger(__name__)
+
+#: Seconds between passes: five requests a pass stay below Alpaca's 200 a minute.
+POLL_SECONDS = 2.0
+
+
+def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = False) -> int:
+    """Keep the account until SIGTERM or SIGINT. Returns the exit status.
+
+    :param once: a single pass, for scripts and checks; 1 when another keeper leads.
+    :raises LedgerMisconfigured, BrokerMisconfigured: it cannot work as set up.
+    """
+    client = connect(settings, name="stealer-keeper")
+    coordinator = WorkStealingCoordinator(client, settings)
+    for name, (here, there) in coordinator.policy_drift().items():
+        log.warning("policy: %s is %s here but %s for this account", name, here, there)
+    stop = threading.Event()
+    keeper = Keeper(
+        coordinator,
+        connect_broker(settings),
+        lease_seconds=max(4 * poll_seconds, 3.0),
+        sleep=stop.wait,
+    )
+    if once:
+        return 0 if keeper.run_once() else 1
+    with on_stop(stop.set):
+        keeper.keep(poll_seconds, stop.is_set)
+    return 0

@@ -1,0 +1,301 @@
+"""One entry watcher: waits for its price, opens, follows, comes back, ends.
+
+A step looks at where the entry stands now (ranks, quote, session, claim) and does at most one
+thing. Nothing is kept from one step to the next that the ledger does not also know, so a restarted
+watcher goes on where the crashed one stopped: its task remembers start and fills, its slot the
+claim.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+from stealer.broker.interface import BrokerError
+from stealer.coordinator import WorkStealingCoordinator
+from stealer.entry import Ending, Entries, EntryResult
+from stealer.errors import LedgerUnavailable, Refused, Uncertified
+from stealer.model import Claim, OrderIntent, State, decimal_text
+from stealer.replies import Standing
+from stealer.tiers import TierDecision, decide_tier, distance
+from watchers.status import CAPACITY_REASONS, Phase, Status
+from watchers.task import EntryTask
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a watcher asks for its symbol's quotes, renewed at half of it.
+WATCH_SECONDS = 60.0
+
+#: What forecasts that watchers offer say of their origin.
+FORECAST_SOURCE = "watcher"
+
+#: Seconds between two writings of an unchanged status.
+REPORT_SECONDS = 5.0
+
+#: Seconds an open claim's owner must have been silent before a restarted watcher takes it over.
+ADOPT_SECONDS = 6.0
+
+
+class EntryWatcher:
+    """Pursues one task until its target, its expiry, or a stop.
+
+    :param should_stop: asked between steps.
+    :param sleep, monotonic, now: the clock; *now* in unix seconds, for people only.
+    """
+
+    def __init__(
+        self,
+        task: EntryTask,
+        coordinator: WorkStealingCoordinator,
+        entries: Entries,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], object] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.task = task
+        self.coordinator = coordinator
+        self.entries = entries
+        self._should_stop = should_stop
+        self._sleep, self._monotonic, self._now = sleep, monotonic, now
+        symbol, self._is_crypto = coordinator.classify(task.intent.symbol)
+        intent = task.intent
+        self.slot = f"{symbol}|{intent.side}|{intent.strategy}"
+        self.claim: Claim | None = None
+        self.status = Status(
+            symbol,
+            intent.side,
+            intent.strategy,
+            decimal_text(task.target),
+            decimal_text(intent.limit_price),
+            ticket=task.ticket,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+        )
+        self._watch_at = self._report_at = float("-inf")
+
+    # ---- the loop
+
+    def run(self) -> Phase:
+        """Step after step; returns the phase in which it ended."""
+        while True:
+            try:
+                if self._should_stop():
+                    return self._finish(Phase.STOPPED, "stop", "stopped by signal")
+                ended = self.step()
+                if ended:
+                    return ended
+                self.coordinator.wait(self.slot, self.task.poll_seconds)
+            except LedgerUnavailable as error:
+                self._enter(Phase.BLOCKED, "redis", str(error))
+                if self._should_stop():
+                    return Phase.STOPPED
+                self._sleep(min(self.task.poll_seconds, 1.0))
+
+    def step(self) -> Phase | None:
+        """One look and at most one action; the final phase when it is over.
+
+        :raises LedgerUnavailable: nothing was concluded; the order, if any, stays.
+        """
+        task = self.coordinator.task(self.task.ticket, self.task.expiry_seconds)
+        try:
+            if self.claim is None:
+                self.claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS)
+            live = self._follow() if self.claim else Decimal(0)
+        except Uncertified as error:
+            self._enter(Phase.BLOCKED, error.code, str(error))
+            return None
+        if self.claim is None:  # what just ended is in the task's fills now
+            task = self.coordinator.task(self.task.ticket, self.task.expiry_seconds)
+        filled = task.filled_qty + live
+        self.status.filled_qty = decimal_text(filled)
+        if filled >= self.task.target:
+            return self._finish(Phase.DONE, "target", "the target is filled")
+        if task.age_seconds >= self.task.expiry_seconds:
+            return self._finish(Phase.EXPIRED, "expiry", "its time is over")
+        if self.claim is None:
+            self._consider(self.task.target - task.filled_qty)
+        return None
+
+    # ---- following a claim
+
+    def _follow(self) -> Decimal:
+        """Heartbeat; what the claim has filled so far, 0 once the ledger has closed it."""
+        claim = self.claim
+        assert claim is not None
+        pulse = self.coordinator.heartbeat(claim)
+        if pulse.state in ("gone", "unknown", State.CLOSED):
+            self._ended(pulse.ended or pulse.state, pulse.cause, pulse.by)
+            return Decimal(0)
+        if pulse.state == "fenced":
+            self.claim = None
+            self._enter(Phase.BLOCKED, "fenced", "an operator or another watcher took the claim")
+            return pulse.filled_qty
+        if pulse.state == State.OPEN:
+            self._enter(Phase.OPEN, "", "")
+        elif pulse.state == State.EVICTING:
+            why = f"{pulse.cause} by {pulse.by}".strip()
+            self._enter(Phase.ENDING, pulse.cause or "evicted", why)
+        elif pulse.state == State.LAUNCHING:
+            self._enter(Phase.OPENING, "unresolved", "the broker has not confirmed the order yet")
+            self._settle(claim)
+        self._measure(self._standing())
+        return pulse.filled_qty
+
+    def _settle(self, claim: Claim) -> None:
+        try:
+            self.entries.settle(claim.id)
+        except (BrokerError, Refused) as error:
+            log.warning("%s: %s", self.status.symbol, error)
+
+    def _ended(self, status: str, cause: str, by: str) -> None:
+        self.claim = None
+        self.status.claim = ""
+        if cause == "stolen":
+            self.status.stolen_from += 1
+            self._enter(Phase.WAITING_FOR_CAPACITY, "stolen", f"its capacity went to {by}")
+        else:
+            self._enter(
+                Phase.WAITING_FOR_PRICE, status, f"its order ended: {status} {cause}".strip()
+            )
+
+    # ---- opening
+
+    def _consider(self, missing: Decimal) -> None:
+        """Open if the tier and the price allow it."""
+        standing = self._standing()
+        tier, away = self._measure(standing)
+        if standing.session_open is None:
+            self._enter(Phase.BLOCKED, "no_session", "no keeper has published the session yet")
+        elif standing.halted:
+            self._enter(Phase.BLOCKED, "halted", standing.halted)
+        elif tier.tolerance_pct is None:
+            self._open(missing, standing.session_open)
+        elif away is None:
+            self._enter(Phase.BLOCKED, "stale_quote", "no fresh quote")
+        elif away > tier.tolerance_pct:
+            detail = f"{away * 100:.3f} % away, enters within {tier.tolerance_pct * 100:.3f} %"
+            self._enter(Phase.WAITING_FOR_PRICE, tier.tier.value, detail)
+        else:
+            self._open(missing, standing.session_open)
+
+    def _standing(self) -> Standing:
+        now = self._monotonic()
+        intent = self.task.intent
+        if now >= self._watch_at:
+            self.coordinator.watch([intent.symbol], WATCH_SECONDS)
+            self._offer(intent.forecasted_pnl)
+            self._watch_at = now + WATCH_SECONDS / 2
+        return self.coordinator.standing(intent.symbol, intent.strategy, intent.side)
+
+    def _offer(self, pnl: float | None) -> None:
+        """Publish (or withdraw) the own forecast; a crashed watcher's lapses by itself."""
+        if self.task.offers_forecast:
+            intent = self.task.intent
+            self.coordinator.publish_forecast(
+                intent.symbol,
+                intent.strategy,
+                pnl,
+                ttl_seconds=WATCH_SECONDS,
+                source=FORECAST_SOURCE,
+                weak=True,
+            )
+
+    def _measure(self, standing: Standing) -> tuple[TierDecision, float | None]:
+        """Tier, tolerance and distance now, into the status as well."""
+        intent = self.task.intent
+        is_open = bool(standing.session_open)
+        # Out of hours only crypto can be traded, so the crypto ranking is the ranking.
+        rank = standing.rank if is_open else standing.crypto_rank
+        tier = decide_tier(
+            self.status.symbol,
+            is_crypto=self._is_crypto,
+            rank=rank,
+            crypto_rank=standing.crypto_rank,
+            session_open=is_open,
+            explicit_force=intent.force_immediate,
+            settings=self.coordinator.settings,
+        )
+        own = self.task.tolerance_pct
+        if own is not None and tier.tolerance_pct is not None and not tier.steal_only:
+            tier = TierDecision(tier.tier, own, tier.reason)
+        away = None
+        if standing.bid and standing.ask:
+            away = distance(intent.side, float(intent.limit_price), standing.bid, standing.ask)
+        self.status.tier, self.status.tolerance_pct = tier.tier.value, tier.tolerance_pct
+        self.status.distance_pct = away
+        self.status.pnl = standing.pnl if standing.pnl is not None else intent.forecasted_pnl
+        return tier, away
+
+    def _open(self, missing: Decimal, market_open: bool) -> None:
+        task = self.task.intent
+        intent = OrderIntent(
+            task.symbol,
+            task.side,
+            missing,
+            task.limit_price,
+            task.strategy,
+            task.forecasted_pnl,
+            task.mode,
+            task.force_immediate,
+        )
+        try:
+            result = self.entries.open(intent, market_open=market_open, ticket=self.task.ticket)
+        except BrokerError as error:
+            self._enter(Phase.BLOCKED, "broker", str(error))
+            return
+        self._opened(result)
+
+    def _opened(self, result: EntryResult) -> None:
+        """Take note of how the attempt ended."""
+        self.claim = result.claim
+        self.status.claim = result.claim.id if result.claim else ""
+        self.status.steals += bool(result.stolen_from)
+        if result.ending is Ending.OPEN:
+            stolen = ", ".join(result.stolen_from)
+            self._enter(Phase.OPEN, "stole" if stolen else "", f"from {stolen}" if stolen else "")
+        elif result.ending is Ending.UNRESOLVED:
+            self._enter(Phase.OPENING, result.reason, result.detail)
+        elif result.ending is Ending.DENIED and result.reason in CAPACITY_REASONS:
+            self._enter(Phase.WAITING_FOR_CAPACITY, result.reason, result.detail)
+        else:
+            self._enter(Phase.BLOCKED, result.reason, result.detail)
+
+    # ---- ending and telling
+
+    def _finish(self, phase: Phase, reason: str, detail: str) -> Phase:
+        """Take the order back if one is out, and say how it ended."""
+        if self.claim:
+            self._enter(Phase.ENDING, reason, "canceling its order")
+            back = self.entries.take_back(self.claim, reason, self.task.stop_seconds)
+            if not back:
+                detail += "; the keeper finishes its order"
+            task = self.coordinator.task(self.task.ticket, self.task.expiry_seconds)
+            self.status.filled_qty = decimal_text(task.filled_qty)
+            self.claim = None
+        self._enter(phase, reason, detail)
+        self._offer(None)
+        self.coordinator.forget_report()
+        return phase
+
+    def _enter(self, phase: Phase, reason: str, detail: str) -> None:
+        """Note the phase; log a transition once; keep the shared status fresh."""
+        status = self.status
+        moved = (status.phase, status.reason) != (phase, reason)
+        status.detail = detail
+        if moved:
+            status.phase, status.reason, status.since = phase, reason, self._now()
+            log.info("%s", status.sentence())
+        if not moved and self._monotonic() < self._report_at:
+            return
+        status.seen = self._now()
+        self._report_at = self._monotonic() + REPORT_SECONDS
+        try:
+            self.coordinator.report(status.record(), status.tier)
+        except LedgerUnavailable as error:
+            log.debug("status not written: %s", error)
