@@ -1,0 +1,179 @@
+"""The independent judge: watches the exchange and says whether a cap was broken.
+
+It knows nothing of any client's ledger. At each accepted entry order it values, for each pool,
+
+- `total`: limit = leverage x equity, exposure = |positions| + remaining notional of live entries;
+- `crypto`: limit = cash + crypto positions, exposure = crypto positions + remaining notional of
+  live crypto buys (judged when the order is a crypto buy).
+
+A client can know prices only as of a short while ago. So the present cash, positions and orders are
+valued at **every** price vector seen in the trailing window, and the cap is broken only if exposure
+is above the limit under all of them. An order that only reduces a position is not an entry.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from .account import Account
+from .orders import Order
+
+ZERO = Decimal(0)
+#: Exposure may pass the limit by rounding to the cent, USD.
+TOLERANCE = Decimal("0.01")
+MAX_LISTED = 20
+#: Stands for exposure over a limit of zero or less, so that the report stays plain JSON.
+NO_LIMIT_RATIO = Decimal(10) ** 9
+POOLS = ("total", "crypto")
+
+
+@dataclass
+class Judge:
+    """Counts and verdicts. ``window`` in real seconds."""
+
+    leverage: Decimal
+    window: float
+    marks: deque[tuple[float, dict[str, Decimal]]] = field(default_factory=deque)
+    orders_opened: int = 0
+    entries_judged: int = 0
+    fills: int = 0
+    partial_fills: int = 0
+    cancels: int = 0
+    cancel_requests: int = 0
+    fills_during_cancel: int = 0
+    duplicate_client_ids: int = 0
+    cap_violations: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+    max_ratio: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(POOLS, ZERO))
+
+    def observe(self, real: float, marks: dict[str, Decimal]) -> None:
+        """A price vector that clients may have seen at ``real``."""
+        self.marks.append((real, marks))
+        # One vector from before the window stays: it was in force when the window began.
+        while len(self.marks) > 1 and self.marks[1][0] < real - self.window:
+            self.marks.popleft()
+
+    def count_fill(self, partial: bool, during_cancel: bool) -> None:
+        """One execution."""
+        self.fills += 1
+        self.partial_fills += partial
+        self.fills_during_cancel += during_cancel
+
+    def count_reject(self, why: str) -> None:
+        """One refused order, by code and reason."""
+        self.rejects[why] += 1
+
+    def order_accepted(
+        self, order: Order, live: Iterable[Order], account: Account, market: float
+    ) -> None:
+        """Judge the moment at which ``order`` joined the ``live`` orders."""
+        self.orders_opened += 1
+        entries = _entry_notionals(live, account)
+        if not any(entry is order for entry, _ in entries):
+            return
+        self.entries_judged += 1
+        pools = POOLS if order.asset.is_crypto and order.side == "buy" else ("total",)
+        for pool in pools:
+            self._judge_pool(pool, order, entries, account, market)
+
+    def _judge_pool(
+        self, pool: str, order: Order, entries: list[tuple[Order, Decimal]], account: Account,
+        market: float,
+    ) -> None:
+        best: tuple[Decimal, Decimal, Decimal] | None = None
+        broken = True
+        for _, marks in self.marks:
+            figures = self.pool_figures(pool, entries, account, marks)
+            if figures is None:
+                continue
+            exposure, limit = figures
+            broken = broken and exposure > limit + TOLERANCE
+            ratio = exposure / limit if limit > 0 else (NO_LIMIT_RATIO if exposure > 0 else ZERO)
+            if best is None or ratio < best[0]:
+                best = (ratio, exposure, limit)
+        if best is None:
+            return
+        self.max_ratio[pool] = max(self.max_ratio[pool], best[0])
+        if broken:
+            self.cap_violations += 1
+            if len(self.violations) < MAX_LISTED:
+                self.violations.append(_violation(pool, order, best, account, entries, market))
+
+    def pool_figures(
+        self, pool: str, entries: list[tuple[Order, Decimal]], account: Account,
+        marks: Mapping[str, Decimal],
+    ) -> tuple[Decimal, Decimal] | None:
+        """(exposure, limit) in USD at ``marks``; None when they lack a held symbol."""
+        if any(symbol not in marks for symbol in account.positions):
+            return None
+        values = [(p.asset, p.qty * marks[s]) for s, p in account.positions.items()]
+        if pool == "total":
+            equity = account.cash + sum((value for _, value in values), ZERO)
+            exposure = sum((abs(value) for _, value in values), ZERO)
+            exposure += sum((notional for _, notional in entries), ZERO)
+            return exposure, self.leverage * equity
+        held = sum((value for asset, value in values if asset.is_crypto), ZERO)
+        buys = sum((n for o, n in entries if o.asset.is_crypto and o.side == "buy"), ZERO)
+        return held + buys, account.cash + held
+
+    def report(self, live: Iterable[Order]) -> dict[str, Any]:
+        """Counts and verdicts as JSON."""
+        return {
+            "orders_opened": self.orders_opened,
+            "entries_judged": self.entries_judged,
+            "fills": self.fills,
+            "partial_fills": self.partial_fills,
+            "cancel_requests": self.cancel_requests,
+            "cancels": self.cancels,
+            "fills_during_cancel": self.fills_during_cancel,
+            "rejects": dict(sorted(self.rejects.items())),
+            "duplicate_client_ids": self.duplicate_client_ids,
+            "cap_violations": self.cap_violations,
+            "cap_violation_details": self.violations,
+            "max_exposure_ratio": {pool: float(ratio) for pool, ratio in self.max_ratio.items()},
+            "live_orders": [_brief(order) for order in live],
+            "leverage": float(self.leverage),
+            "judge_window_seconds": self.window,
+        }
+
+
+def _entry_notionals(live: Iterable[Order], account: Account) -> list[tuple[Order, Decimal]]:
+    """Live orders with the USD by which their remainder would enlarge positions, where above 0."""
+    left = {symbol: position.qty for symbol, position in account.positions.items()}
+    found = []
+    for order in live:
+        sign = 1 if order.side == "buy" else -1
+        holding = left.get(order.symbol, ZERO)
+        reduces = min(abs(holding), order.remaining) if holding * sign < 0 else ZERO
+        left[order.symbol] = holding + sign * reduces
+        if order.remaining > reduces:
+            found.append((order, (order.remaining - reduces) * order.price))
+    return found
+
+
+def _violation(
+    pool: str, order: Order, best: tuple[Decimal, Decimal, Decimal], account: Account,
+    entries: list[tuple[Order, Decimal]], market: float,
+) -> dict[str, Any]:
+    ratio, exposure, limit = best
+    return {
+        "pool": pool, "market_time": market, "ratio": float(ratio), "exposure": str(exposure),
+        "limit": str(limit), "order": _brief(order), "cash": str(account.cash),
+        "positions": {symbol: str(p.qty) for symbol, p in account.positions.items()},
+        "live_entries": [
+            {"client_order_id": o.client_order_id, "notional": str(n)} for o, n in entries
+        ],
+    }
+
+
+def _brief(order: Order) -> dict[str, Any]:
+    return {
+        "id": order.id, "client_order_id": order.client_order_id, "symbol": order.symbol,
+        "side": order.side, "qty": str(order.qty), "filled_qty": str(order.filled_qty),
+        "price": str(order.price), "status": order.status,
+    }

@@ -1,0 +1,30 @@
+"""The server's one engine and its real clock, and how a request reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from .exchange import Exchange
+
+
+@dataclass
+class World:
+    """An exchange and the function that tells it the present (real unix seconds)."""
+
+    exchange: Exchange
+    now: Callable[[], float]
+
+    def advanced(self) -> Exchange:
+        """The exchange, after everything that was due has happened."""
+        self.exchange.advance(self.now())
+        return self.exchange
+
+
+def world_of(request: Request) -> World:
+    """The world that a request is about."""
+    world = request.app.state.world
+    assert isinstance(world, World)
+    return world
