@@ -31,7 +31,8 @@ local WAITS = {no_capacity = true, not_close_enough = true, pnl_not_better = tru
 local function denied(reason, detail, retry_ms)
   count('denied:' .. reason)
   redis.call('HSET', K.decisions, slot, int(NOW) .. ' denied ' .. reason .. ' ' .. detail)
-  if WAITS[reason] and dry ~= '1' then
+  -- A slot with a pause of its own (retry_ms) may not enter: nobody should have to yield to it.
+  if WAITS[reason] and not retry_ms and dry ~= '1' then
     redis.call('ZADD', K.waiters, pnl, slot)
     redis.call('HSET', K.waiting, slot, need .. ' ' .. crypto .. ' '
         .. int(NOW + seconds(POLICY.waiter_seconds)))
@@ -47,7 +48,7 @@ local holder = redis.call('HGET', K.slots, slot)
 if holder then
   local c = load_claim(holder)
   if c and c.request == request and c.state == 'reserved' then
-    local victims = pending_victims(c)
+    local victims = pending_victims(c, true)
     return funded_reply(c.outcome, c, c.pending - #victims, c.steal_id, victims)
   end
   return denied('duplicate', 'claim ' .. holder .. ' (' .. (c and c.state or '?')

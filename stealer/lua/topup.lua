@@ -27,6 +27,8 @@ local waiting = pending_victims(c)
 if #waiting > 0 then return funded_reply('pending', c, 0, c.steal_id, waiting) end
 local total, crypto = c.need - c.fund, c.need * c.weight.crypto - c.fund_crypto
 if total == 0 and crypto == 0 then return funded_reply('funded', c, 0, c.steal_id, {}) end
+if L.halted ~= '' then return {'denied', 'halted', L.halted, '0'} end
+if not account_fresh() then return {'denied', 'stale_account', 'nothing new by old figures', '0'} end
 
 c.pnl = tonumber(redis.call('ZSCORE', K.forecasts, c.symbol .. '|' .. c.strategy) or c.pnl)
 c.forced_now = is_forced(c.symbol, c.strategy, c.crypto, c.forced)
@@ -43,4 +45,5 @@ redis.call('HSET', K.claim(id), 'fund', int(c.fund), 'fund_crypto', int(c.fund_c
     'steal_id', steal_id ~= '' and steal_id or c.steal_id)
 save_ledger()
 if plan.stealing then count_attempt(plan.met) end
-return funded_reply(more > 0 and 'steal' or 'funded', c, #plan.inherits, steal_id, plan.victims)
+return funded_reply(more > 0 and 'steal' or 'funded', c, #plan.inherits,
+    steal_id ~= '' and steal_id or c.steal_id, plan.victims)

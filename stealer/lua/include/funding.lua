@@ -121,7 +121,7 @@ local function carry_out(thief, plan)
   draw_for(thief, plan)
   thief.fund, thief.fund_crypto = thief.fund + total, thief.fund_crypto + crypto
   for _, c in ipairs(plan.inherits) do
-    redis.call('HSET', K.claim(c.id), 'heir', thief.id)
+    redis.call('HSET', K.claim(c.id), 'heir', thief.id, 'inherited', '1')
     redis.call('ZREM', K.heirless, c.id)
   end
   thief.pending = #plan.inherits + #plan.victims
@@ -161,12 +161,14 @@ local function funded_reply(outcome, thief, inherits, steal_id, victims)
   return reply
 end
 
--- The victims of a reserved claim whose orders are not known to be over, as funded_reply wants.
-local function pending_victims(thief)
-  local victims, inherits = {}, 0
+-- The victims of a reserved claim whose orders are not known to be over, as funded_reply wants;
+-- inherited ones too unless `own` is asked for.
+local function pending_victims(thief, own)
+  local victims = {}
   for id in string.gmatch(thief.victims or '', '%S+') do
-    local v = redis.call('HMGET', K.claim(id), 'state', 'heir', 'symbol', 'order_id', 'pnl', 'by')
-    if v[1] == 'evicting' and v[2] == thief.id then
+    local v = redis.call('HMGET', K.claim(id), 'state', 'heir', 'symbol', 'order_id', 'pnl',
+        'inherited')
+    if v[1] == 'evicting' and v[2] == thief.id and not (own and v[6]) then
       victims[#victims + 1] = {id = id, symbol = v[3], order_id = v[4] or '', pnl = v[5]}
     end
   end

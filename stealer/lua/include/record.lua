@@ -57,7 +57,7 @@ end
 local function evict_for(heir, victims)
   for _, v in ipairs(victims) do
     redis.call('HSET', K.claim(v.id), 'state', 'evicting', 'heir', heir.id, 'evicted_ms', int(NOW),
-        'cause', 'stolen', 'by', heir.symbol)
+        'cause', 'stolen', 'by', heir.symbol, 'pnl', tostring(v.pnl))
     redis.call('ZREM', K.open, v.id)
     wake(v.slot)
   end

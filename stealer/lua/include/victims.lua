@@ -108,7 +108,7 @@ local function choose_victims(thief, gap, spent)
   reprieve(chosen, gap)
   local sum = spent
   for _, c in ipairs(chosen) do sum = sum + math.max(c.pnl, 0) end
-  if not beats(thief.pnl, sum) then
+  if sum > 0 and not beats(thief.pnl, sum) then
     return nil, 'pnl_not_better', 'the victims together are worth ' .. sum, met
   end
   return chosen, sum, nil, met
