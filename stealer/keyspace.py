@@ -133,6 +133,9 @@ PARTED: dict[str, tuple[str, str]] = {
     "seen": ("seen:{0}", "String with TTL. A request id that must not be carried out twice."),
 }
 
+#: The line of the prelude after which Lua knows the prefix.
+_PREFIX_DECLARED = "local P, NOW\n"
+
 _USE = re.compile(r"\bK\.(\w+)(\()?")
 
 
@@ -188,4 +191,8 @@ def render_lua(source: str, where: str) -> str:
         pattern = PARTED[name][0]
         arguments = ", ".join(f"a{i}" for i in range(pattern.count("{")))
         helpers.append(f"local function key_{name}({arguments}) return {_lua_pattern(pattern)} end")
-    return "\n".join(["local P = KEYS[1]", *helpers, body])
+    # P, the prefix, is the prelude's; the helpers stand right after its declaration.
+    head, found, rest = body.partition(_PREFIX_DECLARED)
+    if not found:
+        raise KeyError(f"{where}: include the prelude")
+    return "".join([head, found, "\n".join(helpers), "\n", rest])

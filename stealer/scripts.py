@@ -1,7 +1,13 @@
-"""Loading the Lua verbs: includes resolved, key names filled in, called by digest.
+"""Loading the Lua verbs: shared pieces, key names filled in, one call each.
 
-A source says ``--@include name`` where a shared piece belongs. ``identity`` has two pieces: the
-server's own (INFO) and, for in-memory test servers that have none, an injected one.
+A verb is a file of ``stealer/lua``; it names the shared pieces it needs (``--@include name``, in
+``stealer/lua/include``). All of them are loaded as one library of Redis Functions, so that a call
+runs nothing but its own body; where functions cannot be had (in-memory test servers, a user who
+may not load them) each verb is an ordinary script, made of the same text, called by its digest.
+
+A piece that keeps something for the length of a call has a function ``start_PIECE``, which is
+called before the body. ``identity`` has two pieces: the server's own, and an injected one for
+in-memory test servers that have no INFO.
 """
 
 from __future__ import annotations
@@ -17,7 +23,20 @@ import redis
 from stealer import keyspace
 from stealer.errors import LedgerMisconfigured, LedgerUnavailable
 
-_INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
+
+#: Every shared piece, in the order in which they build on each other.
+PIECES = (
+    "prelude",
+    "identity",
+    "ledger",
+    "policy",
+    "claims",
+    "protection",
+    "victims",
+    "record",
+    "funding",
+)
 
 #: Where an in-memory test server finds its identity.
 INJECTED_IDENTITY_KEY = "stealer-test-identity"
@@ -28,16 +47,63 @@ def _source(path: str) -> str:
 
 
 @cache
+def verbs() -> tuple[str, ...]:
+    """The name of every verb."""
+    names = (entry.name for entry in (files("stealer") / "lua").iterdir())
+    return tuple(sorted(name.removesuffix(".lua") for name in names if name.endswith(".lua")))
+
+
+def _pieces(wanted: set[str], injected: bool) -> str:
+    """The shared pieces *wanted*, in order."""
+    unknown = wanted - set(PIECES)
+    if unknown:
+        raise KeyError(f"no shared piece is called {', '.join(sorted(unknown))}")
+    kind = "identity_injected" if injected else "identity_server"
+    names = [kind if name == "identity" else name for name in PIECES if name in wanted]
+    return "\n".join(_source(f"include/{name}.lua") for name in names)
+
+
+def _body(verb: str) -> tuple[set[str], str]:
+    """The pieces a verb needs, and its text as a Lua function ``verb_NAME``."""
+    source = _source(f"{verb}.lua")
+    wanted = _INCLUDE.findall(source)
+    starts = [
+        f"start_{name}({'KEYS' if name == 'prelude' else ''})"
+        for name in wanted
+        if name in _stateful()
+    ]
+    body = _INCLUDE.sub("", source)
+    return set(wanted), (
+        f"local function verb_{verb}(KEYS, ARGV)\n{' '.join(starts)}\n{body}\nend\n"
+    )
+
+
+@cache
+def _stateful() -> frozenset[str]:
+    """Pieces that have something to start."""
+    return frozenset(
+        name
+        for name in PIECES
+        if name != "identity" and f"function start_{name}(" in _source(f"include/{name}.lua")
+    )
+
+
+@cache
 def script_text(verb: str, injected: bool) -> str:
-    """The complete source of one verb."""
+    """One verb as a script of its own."""
+    wanted, body = _body(verb)
+    text = f"{_pieces(wanted, injected)}\n{body}return verb_{verb}(KEYS, ARGV)\n"
+    return keyspace.render_lua(text, f"{verb}.lua")
 
-    def include(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name == "identity":
-            name = "identity_injected" if injected else "identity_server"
-        return _source(f"include/{name}.lua")
 
-    return keyspace.render_lua(_INCLUDE.sub(include, _source(f"{verb}.lua")), f"{verb}.lua")
+@cache
+def library() -> tuple[str, str]:
+    """(name, text) of the library of all verbs; the name changes with the text."""
+    bodies = [_body(verb)[1] for verb in verbs()]
+    text = keyspace.render_lua("\n".join([_pieces(set(PIECES), False), *bodies]), "library")
+    name = f"stealer_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    exports = [f"redis.register_function('{name}_{verb}', verb_{verb})" for verb in verbs()]
+    return name, "\n".join([f"#!lua name={name}", text, *exports, ""])
 
 
 @cache
@@ -66,6 +132,8 @@ class Scripts:
         if injected is None:
             injected = type(client).__module__.startswith("fakeredis")
         self.injected = injected
+        self._functions = not injected
+        self._decodes = bool(client.get_encoder().decode_responses)
 
     def __call__(self, verb: str, *arguments: str | int) -> list[Any]:
         """Run *verb*; the reply as text.
@@ -73,17 +141,42 @@ class Scripts:
         :raises LedgerUnavailable: Redis cannot be reached, or is loading or out of memory.
         :raises LedgerMisconfigured: wrong password, missing rights, no scripting.
         """
-        digest = _digest(verb, self.injected)
         try:
-            try:
-                reply = self.client.evalsha(digest, 1, self.prefix, *map(str, arguments))
-            except redis.exceptions.NoScriptError:
-                source = script_text(verb, self.injected)
-                reply = self.client.eval(source, 1, self.prefix, *map(str, arguments))
+            if self._functions:
+                reply = self._call_function(verb, arguments)
+            else:
+                reply = self._call_script(verb, arguments)
         except redis.exceptions.RedisError as error:
             raise translated(error) from error
-        result: list[Any] = text(reply)
+        result: list[Any] = reply if self._decodes else text(reply)
         return result
+
+    def _call_function(self, verb: str, arguments: tuple[str | int, ...]) -> Any:
+        name, source = library()
+        function = f"{name}_{verb}"
+        try:
+            return self.client.fcall(function, 1, self.prefix, *arguments)
+        except redis.exceptions.ResponseError as error:
+            if "function not found" not in str(error).lower():
+                raise
+        try:
+            self.client.function_load(source, replace=True)
+        except redis.exceptions.ResponseError as error:
+            if "noperm" not in str(error).lower() and not isinstance(
+                error, redis.exceptions.NoPermissionError
+            ):
+                raise
+            self._functions = False  # this user may call scripts, but not load a library
+            return self._call_script(verb, arguments)
+        return self.client.fcall(function, 1, self.prefix, *arguments)
+
+    def _call_script(self, verb: str, arguments: tuple[str | int, ...]) -> Any:
+        digest = _digest(verb, self.injected)
+        try:
+            return self.client.evalsha(digest, 1, self.prefix, *arguments)
+        except redis.exceptions.NoScriptError:
+            source = script_text(verb, self.injected)
+            return self.client.eval(source, 1, self.prefix, *arguments)
 
 
 def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | LedgerMisconfigured:
@@ -98,7 +191,7 @@ def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | Ledger
     if isinstance(error, kinds.NoPermissionError) or "noperm" in lower:
         return LedgerMisconfigured(
             f"the Redis user lacks a right that is needed ({said}); "
-            "grant it EVAL, EVALSHA, INFO and the account's keys"
+            "grant it FCALL, EVAL, EVALSHA, INFO and the account's keys"
         )
     if "unknown command" in lower:
         return LedgerMisconfigured(f"this Redis server lacks a command that is needed ({said})")

@@ -22,8 +22,8 @@ end
 
 local function wake(slot)
   local key = K.wake(slot)
+  if redis.call('EXISTS', key) == 1 then return end -- one is waiting to be read already
   redis.call('LPUSH', key, int(NOW))
-  redis.call('LTRIM', key, 0, 0)
   redis.call('PEXPIRE', key, 60000)
 end
 

@@ -1,6 +1,6 @@
 --[[ Where a claim's money comes from: free capacity first, then evictions already under way, then
 new victims. Shared by `acquire` and `topup`, so that the two cannot drift. ]]
-local NONE = -math.huge
+local NONE = -2^62 -- below anything a ledger can hold
 
 -- What is short per pool for a thief that still lacks `total` and `crypto` micro-dollars. A
 -- negative room is a deficit that a steal must cover as well (PROTOCOL, "Account snapshot").

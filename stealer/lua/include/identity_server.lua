@@ -2,10 +2,11 @@
 
 Either alone is not enough: a fail-over A -> B -> A brings A's run id back. A replica answers
 nothing: its role is part of the answer. ]]
+local run_id -- of this server process: it cannot change while this variable lives
+
 local function identity()
-  local server = redis.call('INFO', 'server')
   local replication = redis.call('INFO', 'replication')
   if not string.find(replication, 'role:master', 1, true) then return '', '' end
-  return string.match(server, 'run_id:(%w+)') or '',
-      string.match(replication, 'master_replid:(%w+)') or ''
+  run_id = run_id or string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+  return run_id, string.match(replication, 'master_replid:(%w+)') or ''
 end

@@ -16,8 +16,10 @@ local NUMBERS = {'limit_total', 'limit_crypto', 'positions_total', 'positions_cr
   'run', 'repl', 'halted', 'session'}
 local TEXT_FROM = 24
 
-local L = {}
-do
+local L
+
+local function start_ledger()
+  L = {}
   local values = redis.call('HMGET', K.ledger, unpack(NUMBERS))
   for i, name in ipairs(NUMBERS) do
     L[name] = i < TEXT_FROM and num(values[i]) or values[i] or ''

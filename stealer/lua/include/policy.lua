@@ -3,8 +3,10 @@ local POLICY_FIELDS = {'entry_tolerance_pct', 'protection_pct', 'cooldown_second
   'min_pnl_improvement', 'fight_threshold', 'fight_window_seconds', 'fight_cooldown_seconds',
   'crypto_out_of_hours_force_count', 'reserve_seconds', 'trust_seconds', 'account_stale_seconds',
   'quote_stale_seconds', 'max_candidates', 'waiter_seconds', 'enabled', 'dry_run'}
-local POLICY = {}
-do
+local POLICY
+
+local function start_policy()
+  POLICY = {}
   local values = redis.call('HMGET', K.policy, unpack(POLICY_FIELDS))
   for i, name in ipairs(POLICY_FIELDS) do POLICY[name] = num(values[i]) end
 end

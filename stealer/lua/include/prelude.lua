@@ -2,8 +2,13 @@
 
 Redis' own TIME is the only clock. Amounts are integers below 2^53, exact in Lua's doubles, but
 they must be written through int(): Lua prints large numbers in exponent form. ]]
-local clock = redis.call('TIME')
-local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local P, NOW
+
+local function start_prelude(keys)
+  P = keys[1]
+  local clock = redis.call('TIME')
+  NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
 
 local function int(n) return string.format('%.0f', n) end
 local function num(text) return tonumber(text or 0) or 0 end

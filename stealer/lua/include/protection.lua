@@ -3,7 +3,11 @@
 Each protection looks at one candidate in a frozen context and gives its reason, or nil. They are
 tried in this order; the first reason is the one reported. The distance is side-aware: price
 through the limit is distance 0 (DESIGN part 2). ]]
-local quotes = {}
+local quotes, forced_crypto
+
+local function start_protection()
+  quotes, forced_crypto = {}, nil
+end
 
 -- bid, ask of a symbol, or nil when unknown or stale.
 local function fresh_quote(symbol)
@@ -28,8 +32,6 @@ local function distance(symbol, side, limit)
   local away = side == 'buy' and q.ask - limit or limit - q.bid
   return math.floor(math.max(away, 0) / limit * 1e9 + 0.5) / 1e9
 end
-
-local forced_crypto
 
 -- Forced now: asked for in so many words, or a top crypto while the stock market is closed.
 local function is_forced(symbol, strategy, crypto, flag)
@@ -56,9 +58,7 @@ local PROTECTIONS = {
     return not c.distance and 'stale_quote'
   end,
   function(c) return c.distance <= POLICY.protection_pct and 'near_fill' end,
-  function(c)
-    if redis.call('EXISTS', K.cooldown(c.symbol)) == 1 then return 'cooldown' end
-  end,
+  function(c) return redis.call('EXISTS', K.cooldown(c.symbol)) == 1 and 'cooldown' end,
 }
 
 -- Why the candidate is protected from everybody, or nil.

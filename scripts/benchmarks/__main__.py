@@ -1,0 +1,57 @@
+"""``scripts/bench``: choose a benchmark, print its figures, and write them as JSON."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.benchmarks import contention, decision
+from stealer.embedded import EmbeddedServer
+
+#: Figures are ratios to a script that writes nothing, so the log is flushed to disk once a second
+#: here: with a flush at each write (redis.conf) the disk would be measured.
+FSYNC = ("--appendfsync", "everysec")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Performance as ratios: the machine's speed cancels out, its noise mostly."""
+
+
+@main.command("decision")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--rounds", type=click.IntRange(min=20), default=400, show_default=True)
+@click.option("--sizes", default="10,1000,100000", show_default=True, help="Open orders.")
+@click.option("--seconds", type=float, default=5.0, show_default=True, help="Each contention run.")
+@click.option("--processes", type=click.IntRange(1, 64), default=16, show_default=True)
+def decide(json_file: Path | None, rounds: int, sizes: str, seconds: float, processes: int) -> None:
+    """acquire granted, denied and stealing; and 16 processes against redis-py's Lock."""
+    counts = [int(size) for size in sizes.split(",")]
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        EmbeddedServer.start(Path(directory), extra=FSYNC) as server,
+    ):
+        click.echo(f"loading {', '.join(f'{n:,}' for n in counts)} open orders ...", err=True)
+        latency = decision.measure(server.url, counts, rounds)
+        for line in decision.lines(latency):
+            click.echo(line)
+        click.echo(f"{processes} processes contending for {seconds:g} s each way ...", err=True)
+        contended = contention.measure(server.url, processes, seconds)
+        for line in contention.lines(contended):
+            click.echo(line)
+    result: dict[str, Any] = {
+        "machine": {"python": platform.python_version(), "system": platform.platform()},
+        "latency": latency,
+        "contention": contended,
+    }
+    if json_file:
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

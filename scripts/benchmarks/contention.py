@@ -1,0 +1,134 @@
+"""Throughput of many processes that contend for one account's capacity, three ways in one run:
+
+- ``acquire`` and ``abort`` of this project;
+- the same job with redis-py's ``Lock`` around read, decide and write in Python;
+- a script that only returns 1, called as often: what the connection itself allows.
+
+One decision is one attempt to take capacity, granted or refused; a granted one is given back.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+import redis
+
+from stealer.coordinator import WorkStealingCoordinator
+from stealer.model import MICRO, OrderIntent
+from stealer.settings import Settings
+
+#: Capacity for this many orders of one thousand dollars, wanted by every process.
+SLOTS = 4
+ACCOUNT = "contended"
+
+
+def measure(url: str, processes: int, seconds: float) -> dict[str, Any]:
+    """Decisions per second of each way, and their ratios."""
+    client = redis.Redis.from_url(url, decode_responses=True)
+    _prepare(client)
+    rates = {
+        way: sum(_crowd(way, url, processes, seconds)) / seconds
+        for way in ("steal", "lock", "noop")
+    }
+    return {
+        "processes": processes,
+        "seconds": seconds,
+        "decisions_per_second": {way: round(rate, 1) for way, rate in rates.items()},
+        "acquire_to_lock": round(rates["steal"] / rates["lock"], 2),
+        "noop_to_lock": round(rates["noop"] / rates["lock"], 2),
+    }
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The figures in words."""
+    rates = result["decisions_per_second"]
+    return [
+        f"{result['processes']} processes, decisions a second: acquire {rates['steal']:,.0f}, "
+        f"Lock {rates['lock']:,.0f}, no-op script {rates['noop']:,.0f}",
+        f"acquire is {result['acquire_to_lock']} x the Lock version "
+        f"(a no-op script {result['noop_to_lock']} x)",
+    ]
+
+
+def _prepare(client: redis.Redis) -> None:
+    settings = Settings(
+        account=ACCOUNT,
+        account_stale_seconds=86_000,
+        quote_stale_seconds=86_000,
+        quarantine_seconds=86_400 * 3,
+    )
+    desk = WorkStealingCoordinator(client, settings)
+    desk.certify()
+    desk.publish_session(True)
+    desk.publish_account(equity=SLOTS * 500, buying_power=1e9)
+    desk.publish_quote("AAPL", 99, 99.01)
+    client.hset("lock-ledger", mapping={"limit": SLOTS * 1000 * MICRO, "charged": 0})
+
+
+def _crowd(way: str, url: str, processes: int, seconds: float) -> list[int]:
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(processes), context.Queue()
+    crowd = [
+        context.Process(target=_work, args=(way, url, number, seconds, barrier, results))
+        for number in range(processes)
+    ]
+    for process in crowd:
+        process.start()
+    counts = [results.get(timeout=seconds + 60) for _ in crowd]
+    for process in crowd:
+        process.join()
+    return counts
+
+
+def _work(way: str, url: str, number: int, seconds: float, barrier: Barrier, results: Any) -> None:
+    client = redis.Redis.from_url(url, decode_responses=True)
+    step = {"steal": _acquire_step, "lock": _lock_step, "noop": _noop_step}[way](client, number)
+    barrier.wait()
+    stop, count = time.monotonic() + seconds, 0
+    while time.monotonic() < stop:
+        step()
+        count += 1
+    results.put(count)
+
+
+def _acquire_step(client: redis.Redis, number: int) -> Any:
+    desk = WorkStealingCoordinator(client, Settings(account=ACCOUNT))
+    intent = OrderIntent("AAPL", "buy", 10, 100, f"s{number}", 1.0)
+
+    def step() -> None:
+        decision = desk.acquire(intent)
+        if decision.claim:
+            desk.abort(decision.claim)
+
+    return step
+
+
+def _lock_step(client: redis.Redis, number: int) -> Any:
+    """Read, decide and write in Python under redis-py's Lock, with its defaults."""
+    need = 1000 * MICRO
+    mine = f"lock-claim-{number}"
+
+    def change(by: int) -> bool:
+        with client.lock("capacity-lock", timeout=10):
+            limit, charged = client.hmget("lock-ledger", "limit", "charged")
+            if by > 0 and int(charged or 0) + by > int(limit or 0):
+                return False
+            with client.pipeline() as pipe:
+                pipe.hset("lock-ledger", "charged", int(charged or 0) + by)
+                pipe.hset(mine, mapping={"need": need, "state": "reserved"})
+                pipe.execute()
+            return True
+
+    def step() -> None:
+        if change(need):
+            change(-need)
+
+    return step
+
+
+def _noop_step(client: redis.Redis, number: int) -> Any:
+    digest = client.script_load("return 1")
+    return lambda: client.evalsha(digest, 0)

@@ -1,0 +1,201 @@
+"""alpaca-py's clients, made safe: bounded, never repeating by themselves, one per process.
+
+alpaca-py is used unchanged. It is imported at the first call and not before, because it costs a
+process about a second and 80 MB; a parent of many processes calls :func:`preload` once before it
+forks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import requests
+from urllib3.exceptions import HTTPError as WireError
+
+from stealer.broker.answers import Cleaner, ErrorAnswer, read_error
+from stealer.broker.endpoints import Endpoints
+from stealer.broker.failures import read_failure, reason_of
+from stealer.broker.interface import BrokerMisconfigured, BrokerUnavailable, RequestBudget
+from stealer.broker.retries import ReadRetries, read_retrying
+from stealer.broker.transport import BoundedAdapter, Exchange, Timeouts, budget_from, recording
+
+if TYPE_CHECKING:
+    from alpaca.common.rest import RESTClient
+    from alpaca.data.historical import CryptoHistoricalDataClient, StockHistoricalDataClient
+    from alpaca.trading.client import TradingClient
+
+#: What alpaca-py, requests and urllib3 raise for a call that failed on the wire or whose body
+#: was not what alpaca-py's own code expected of it.
+_WIRE_FAILURES = (
+    requests.RequestException,
+    WireError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """alpaca-py's three clients; ``pid`` because sockets must not be shared after a fork."""
+
+    pid: int
+    trading: TradingClient
+    stocks: StockHistoricalDataClient
+    crypto: CryptoHistoricalDataClient
+
+
+Call = Callable[[Clients], object]
+
+
+def preload() -> None:
+    """Import alpaca-py now, so that processes forked from this one share its memory.
+
+    :raises BrokerMisconfigured: alpaca-py is not installed or broken.
+    """
+    try:
+        import alpaca.data.historical
+        import alpaca.trading.client  # noqa: F401
+    except ImportError as error:
+        raise BrokerMisconfigured(
+            f"alpaca-py cannot be imported ({error}); install it: pip install alpaca-py"
+        ) from None
+
+
+class AlpacaClient:
+    """Raw calls on one account; safe for threads and across forks. Holds the keys, shows none.
+
+    :param sleep: waits that many seconds; :param now: unix seconds.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        secret_key: str,
+        endpoints: Endpoints,
+        timeouts: Timeouts,
+        retries: ReadRetries,
+        sleep: Callable[[float], None],
+        now: Callable[[], float],
+    ) -> None:
+        if not api_key or not secret_key:
+            raise BrokerMisconfigured("Alpaca keys: both the key id and the secret must be given")
+        self.endpoints = endpoints
+        self.budget = RequestBudget()
+        self._keys = (api_key, secret_key)
+        self._clean = Cleaner(self._keys)
+        self._timeouts, self._retries = timeouts, retries
+        self._sleep, self._now = sleep, now
+        self._made: Clients | None = None
+        self._making = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"AlpacaClient({self.endpoints.trading_url})"
+
+    def read(self, what: str, call: Call) -> object:
+        """The raw JSON answer to one read, repeated within bounds (:mod:`.retries`).
+
+        :param what: begins the sentence of an error: "read account".
+        :raises BrokerError: the family of :mod:`.interface`.
+        """
+        retrying = read_retrying(self._retries, self._sleep, self._now)
+        return retrying(self._read_once, what, call)
+
+    def _read_once(self, what: str, call: Call) -> object:
+        clients = self.clients()
+        from alpaca.common.exceptions import APIError
+
+        exchange = Exchange()
+        try:
+            with recording(exchange):
+                answer = call(clients)
+        except APIError as error:
+            budget = budget_from(exchange.headers)
+            raise read_failure(what, self.error_answer(error), budget) from None
+        except _WIRE_FAILURES as error:
+            raise BrokerUnavailable(f"{what}: {self.reason(error)}") from None
+        finally:
+            self.note_budget(exchange)
+        if not exchange.succeeded:
+            raise BrokerUnavailable(f"{what}: the broker answered {exchange.status}")
+        return answer
+
+    def write_once(self, exchange: Exchange, call: Call) -> object:
+        """The raw answer to one POST or DELETE, sent at most once; *exchange* tells how far it got.
+
+        :raises alpaca.common.exceptions.APIError: an answer from 400 up.
+        :raises Exception: whatever broke on the way.
+        """
+        clients = self.clients()
+        try:
+            with recording(exchange):
+                return call(clients)
+        finally:
+            self.note_budget(exchange)
+
+    def error_answer(self, error: Any) -> ErrorAnswer:
+        """What an APIError says, without its ``code`` and ``message``: they raise on HTML."""
+        return read_error(int(error.status_code or 0), str(error), self._clean)
+
+    def reason(self, error: BaseException) -> str:
+        """Why a call failed, in a few words without keys."""
+        return reason_of(error, self._timeouts, self._clean)
+
+    def note_budget(self, exchange: Exchange) -> None:
+        """Keep the request budget the answer stated, if it stated one."""
+        self.budget = budget_from(exchange.headers) or self.budget
+
+    def clients(self) -> Clients:
+        """alpaca-py's clients, made at first use and again in a forked child."""
+        if self._made is None or self._made.pid != os.getpid():
+            with self._making:
+                if self._made is None or self._made.pid != os.getpid():
+                    self._made = self._make_clients()
+        return self._made
+
+    def close(self) -> None:
+        """Close the connections this process holds open."""
+        made = self._made
+        if made is not None and made.pid == os.getpid():
+            for client in (made.trading, made.stocks, made.crypto):
+                client._session.close()
+
+    def _make_clients(self) -> Clients:
+        preload()
+        from alpaca.data.historical import CryptoHistoricalDataClient, StockHistoricalDataClient
+        from alpaca.trading.client import TradingClient
+
+        key, secret = self._keys
+        ends = self.endpoints
+        trading = TradingClient(
+            key, secret, paper=not ends.live, raw_data=True, url_override=ends.trading_url
+        )
+        stocks = StockHistoricalDataClient(key, secret, raw_data=True, url_override=ends.data_url)
+        crypto = CryptoHistoricalDataClient(key, secret, raw_data=True, url_override=ends.data_url)
+        for client in (trading, stocks, crypto):
+            _harden(client, self._timeouts)
+        return Clients(os.getpid(), trading, stocks, crypto)
+
+
+def _harden(client: RESTClient, timeouts: Timeouts) -> None:
+    """The one place that touches alpaca-py's private parts (written against 0.44.0).
+
+    ``_retry``: its constructor takes ``retry_attempts`` but ignores 0 (``if retry_attempts and
+    retry_attempts > 0``), and TradingClient does not pass it on. With 0, ``_request`` makes one
+    attempt and a 429 or 504 arrives as an APIError. ``_session``: the only way to a timeout.
+    """
+    session, retry = getattr(client, "_session", None), getattr(client, "_retry", None)
+    if not isinstance(session, requests.Session) or not isinstance(retry, int):
+        raise BrokerMisconfigured(
+            "this version of alpaca-py is built differently: its hidden repetition of orders "
+            "cannot be switched off; install alpaca-py 0.44.0"
+        )
+    client._retry = 0
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, BoundedAdapter(timeouts))

@@ -1,0 +1,1 @@
+"""The broker edge against a scripted HTTP server, through the real alpaca-py."""
