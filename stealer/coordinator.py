@@ -118,7 +118,7 @@ class WorkStealingCoordinator(Ledger):
         if reply[0] == "denied":
             return replies.denial(reply)
         raise_for(reply[0], "topup", claim.id)
-        return replies.funding(reply, claim)
+        return replies.funding(reply, replies.funded(claim, reply))
 
     def launch(self, claim: Claim) -> float:
         """The only permission to send the POST. Returns the seconds it may be trusted.

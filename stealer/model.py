@@ -233,6 +233,7 @@ class Claim:
     cause: str = ""
     by: str = ""
     beat_ms: int = 0
+    ticket: str = ""
 
     @property
     def slot(self) -> str:

@@ -87,26 +87,22 @@ def denial(reply: list[Any]) -> Decision:
 
 
 def funding(reply: list[Any], claim: Claim) -> Decision:
-    """A grant, a steal, or the state of the funding, with *claim* brought up to date.
+    """A grant, a steal, or the state of the funding of *claim*, which is as the reply says.
 
     ``reply`` is outcome, id, fence, deadline, fund, crypto fund, PnL, inherited, steal id, and
     four items for each victim.
     """
     rows = [reply[i : i + 4] for i in range(9, len(reply), 4)]
     victims = tuple(Victim(v[0], v[1], v[2], float(v[3])) for v in rows)
-    inherits = int(reply[7])
-    current = replace(
-        claim,
-        id=reply[1],
-        fence=reply[2],
-        deadline_ms=int(reply[3]),
-        fund=int(reply[4]),
-        pnl=float(reply[6]),
-        pending=inherits + len(victims),
-    )
     waits = reply[0] in ("steal", "pending")
     outcome = Verdict.STEAL if waits else Verdict.GRANTED
-    return Decision(outcome, "", "", current, victims, inherits, steal_id=reply[8])
+    return Decision(outcome, "", "", claim, victims, int(reply[7]), steal_id=reply[8])
+
+
+def funded(claim: Claim, reply: list[Any]) -> Claim:
+    """*claim* with the funding that *reply* tells (see ``funding``)."""
+    pending = int(reply[7]) + (len(reply) - 9) // 4
+    return replace(claim, fund=int(reply[4]), pnl=float(reply[6]), pending=pending)
 
 
 def claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:

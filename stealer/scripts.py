@@ -42,6 +42,10 @@ PIECES = (
 INJECTED_IDENTITY_KEY = "stealer-test-identity"
 
 
+#: Between the arguments of a call and between the parts of its reply (the ASCII unit separator).
+SEPARATOR = "\x1f"
+
+
 def _source(path: str) -> str:
     return (files("stealer") / "lua" / path).read_text(encoding="utf-8")
 
@@ -74,7 +78,9 @@ def _body(verb: str) -> tuple[set[str], str]:
     ]
     body = _INCLUDE.sub("", source)
     return set(wanted), (
-        f"local function verb_{verb}(KEYS, ARGV)\n{' '.join(starts)}\n{body}\nend\n"
+        f"local function body_{verb}(ARGV)\n{body}\nend\n"
+        f"local function verb_{verb}(KEYS, ARGUMENTS)\n{' '.join(starts)}\n"
+        f"return packed(body_{verb}(split(ARGUMENTS[1])))\nend\n"
     )
 
 
@@ -136,47 +142,49 @@ class Scripts:
         self._decodes = bool(client.get_encoder().decode_responses)
 
     def __call__(self, verb: str, *arguments: str | int) -> list[Any]:
-        """Run *verb*; the reply as text.
+        """Run *verb*; its reply, a list of texts.
 
         :raises LedgerUnavailable: Redis cannot be reached, or is loading or out of memory.
         :raises LedgerMisconfigured: wrong password, missing rights, no scripting.
+        :raises ValueError: an argument with the separator in it.
         """
+        packed = SEPARATOR.join(map(str, arguments))
+        if packed.count(SEPARATOR) > max(len(arguments) - 1, 0):
+            raise ValueError(f"{verb}: an argument holds the control character 0x1F")
+        call = self._call_function if self._functions else self._call_script
         try:
-            if self._functions:
-                reply = self._call_function(verb, arguments)
-            else:
-                reply = self._call_script(verb, arguments)
+            reply = call(verb, packed)
         except redis.exceptions.RedisError as error:
             raise translated(error) from error
-        result: list[Any] = reply if self._decodes else text(reply)
-        return result
+        if not self._decodes:
+            reply = text(reply)
+        return reply.split(SEPARATOR) if isinstance(reply, str) else list(reply)
 
-    def _call_function(self, verb: str, arguments: tuple[str | int, ...]) -> Any:
+    def _call_function(self, verb: str, packed: str) -> Any:
         name, source = library()
         function = f"{name}_{verb}"
         try:
-            return self.client.fcall(function, 1, self.prefix, *arguments)
+            return self.client.fcall(function, 1, self.prefix, packed)
         except redis.exceptions.ResponseError as error:
             if "function not found" not in str(error).lower():
                 raise
         try:
             self.client.function_load(source, replace=True)
         except redis.exceptions.ResponseError as error:
-            if "noperm" not in str(error).lower() and not isinstance(
-                error, redis.exceptions.NoPermissionError
-            ):
+            denied = isinstance(error, redis.exceptions.NoPermissionError)
+            if not denied and "noperm" not in str(error).lower():
                 raise
             self._functions = False  # this user may call scripts, but not load a library
-            return self._call_script(verb, arguments)
-        return self.client.fcall(function, 1, self.prefix, *arguments)
+            return self._call_script(verb, packed)
+        return self.client.fcall(function, 1, self.prefix, packed)
 
-    def _call_script(self, verb: str, arguments: tuple[str | int, ...]) -> Any:
+    def _call_script(self, verb: str, packed: str) -> Any:
         digest = _digest(verb, self.injected)
         try:
-            return self.client.evalsha(digest, 1, self.prefix, *arguments)
+            return self.client.evalsha(digest, 1, self.prefix, packed)
         except redis.exceptions.NoScriptError:
             source = script_text(verb, self.injected)
-            return self.client.eval(source, 1, self.prefix, *arguments)
+            return self.client.eval(source, 1, self.prefix, packed)
 
 
 def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | LedgerMisconfigured:

@@ -118,11 +118,10 @@ redis.call('HSET', K.slots, slot, thief.id)
 redis.call('ZADD', K.claims, int(NOW), thief.id)
 redis.call('ZADD', K.deadlines, int(thief.deadline_ms), thief.id)
 redis.call('ZADD', K.beats, int(NOW), thief.id)
-redis.call('ZREM', K.waiters, slot)
-redis.call('HDEL', K.waiting, slot)
+if redis.call('ZREM', K.waiters, slot) == 1 then redis.call('HDEL', K.waiting, slot) end
 save_ledger()
 if plan.stealing then count_attempt(plan.met) end
 count('granted_total')
-wake_best()
+if #plan.victims == 0 then wake_best() end -- more may be free than this one took
 redis.call('HSET', K.decisions, slot, int(NOW) .. ' ' .. outcome .. ' - ' .. plan.text)
 return funded_reply(outcome, thief, #plan.inherits, steal_id, plan.victims)

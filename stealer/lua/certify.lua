@@ -18,6 +18,8 @@ for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
 if #fields > 0 then redis.call('HSET', K.policy, unpack(fields)) end
 redis.call('HSET', K.ledger, 'run', run, 'repl', repl, 'epoch', int(L.epoch + 1),
     'cert_snapshot', int(sequence), 'certified_ms', int(NOW),
-    'no_steal_until', num(ARGV[2]) > 0 and int(NOW + num(ARGV[2])) or '0')
+    'no_steal_until', num(ARGV[2]) > 0 and int(NOW + num(ARGV[2])) or '0',
+    'policy_version', int(sequence) .. '@' .. clock_text())
 save_ledger()
+order_ledger()
 return {'ok', int(L.epoch + 1)}

@@ -18,6 +18,8 @@ if not c then return {'gone'} end
 if c.state == 'reserved' then return {'wrong_state:reserved'} end
 if c.state == 'closed' then return {'closed', '0'} end
 redis.call('EXISTS', K.ended(id), K.unabsorbed, K.wake(c.slot), K.fills(c.ticket or ''))
+-- Fills are remembered as long as their task, and a week at least.
+local fills_ms = math.max(redis.call('PTTL', K.ticket(c.ticket or '')), 604800000)
 filled = math.max(c.filled, math.min(num(filled), c.need))
 local freed = c.need - filled
 local held = c.need - c.absorbed
@@ -25,7 +27,7 @@ local kept = math.max(filled - c.absorbed, 0)
 charge(kept - held, (kept - held) * c.weight.crypto)
 if (c.ticket or '') ~= '' and filled > 0 then
   redis.call('RPUSH', K.fills(c.ticket), id .. ' ' .. filled_qty)
-  redis.call('PEXPIRE', K.fills(c.ticket), 604800000)
+  redis.call('PEXPIRE', K.fills(c.ticket), int(fills_ms))
 end
 local paid = pay_heir(c, freed)
 unindex(c)

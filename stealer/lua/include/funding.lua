@@ -21,12 +21,26 @@ local function gap_text(gap)
   return #parts > 0 and 'short ' .. table.concat(parts, ', ') or 'nothing short'
 end
 
+local heirless
+
+local function start_funding()
+  heirless = nil
+end
+
+-- The evicting claims that nobody waits for, oldest first, as candidates.
+local function heirless_claims()
+  if not heirless then
+    heirless = redis.call('ZRANGE', K.heirless, 0, 63)
+    for i, id in ipairs(heirless) do heirless[i] = candidate(id, 0) end
+  end
+  return heirless
+end
+
 -- Heirless evicting claims that help, oldest first, until the gap is covered; reduces `gap`.
 local function inheritance(gap)
   local taken = {}
-  for _, id in ipairs(redis.call('ZRANGE', K.heirless, 0, 63)) do
+  for _, c in ipairs(heirless_claims()) do
     if not short_pools(gap) then break end
-    local c = candidate(id, 0)
     if helps(c, gap) then
       taken[#taken + 1] = c
       for _, pool in ipairs(POOLS) do gap[pool] = gap[pool] - c.remainder * c.weight[pool] end
@@ -37,8 +51,7 @@ end
 
 -- What evictions without an heir will bring on top of `left`: a better waiter may count on it.
 local function with_heirless(left)
-  for _, id in ipairs(redis.call('ZRANGE', K.heirless, 0, 63)) do
-    local c = candidate(id, 0)
+  for _, c in ipairs(heirless_claims()) do
     for _, pool in ipairs(POOLS) do left[pool] = left[pool] + c.remainder * c.weight[pool] end
   end
   return left
@@ -88,10 +101,7 @@ local function count_attempt(met)
 end
 
 local function touch_plan(thief, plan)
-  for _, v in ipairs(plan.victims) do
-    touch_steal_keys(v.symbol, thief.symbol)
-    redis.call('EXISTS', K.wake(v.slot))
-  end
+  for _, v in ipairs(plan.victims) do touch_steal_keys(v.symbol, thief.symbol, v.slot) end
   redis.call('EXISTS', K.claim(thief.id), K.slots, K.claims, K.deadlines, K.beats, K.decisions,
       K.counters, K.open, K.heirless, K.wake(thief.slot))
 end

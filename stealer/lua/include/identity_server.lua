@@ -8,5 +8,7 @@ local function identity()
   local replication = redis.call('INFO', 'replication')
   if not string.find(replication, 'role:master', 1, true) then return '', '' end
   run_id = run_id or string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-  return run_id, string.match(replication, 'master_replid:(%w+)') or ''
+  -- Forty hexadecimal digits. A plain search is several times faster than a pattern here.
+  local _, before = string.find(replication, 'master_replid:', 1, true)
+  return run_id, before and string.sub(replication, before + 1, before + 40) or ''
 end

@@ -13,17 +13,24 @@ local NUMBERS = {'limit_total', 'limit_crypto', 'positions_total', 'positions_cr
   'foreign_total', 'foreign_crypto', 'charged_total', 'charged_crypto', 'power_margin',
   'power_cash', 'since_margin', 'since_cash', 'next_margin', 'next_cash', 'seq', 'epoch', 'term',
   'account_ms', 'snapshot', 'begun', 'session_until', 'no_steal_until', 'cert_snapshot',
-  'run', 'repl', 'halted', 'session'}
+  'run', 'repl', 'halted', 'session', 'policy_version'}
 local TEXT_FROM = 24
 
 local L
 
 local function start_ledger()
-  L = {}
-  local values = redis.call('HMGET', K.ledger, unpack(NUMBERS))
-  for i, name in ipairs(NUMBERS) do
-    L[name] = i < TEXT_FROM and num(values[i]) or values[i] or ''
-  end
+  local v = redis.call('HMGET', K.ledger, unpack(NUMBERS))
+  for i = 1, TEXT_FROM - 1 do v[i] = tonumber(v[i] or 0) or 0 end
+  -- One table with all its places from the start: this runs in every call.
+  L = {
+    limit_total = v[1], limit_crypto = v[2], positions_total = v[3], positions_crypto = v[4],
+    foreign_total = v[5], foreign_crypto = v[6], charged_total = v[7], charged_crypto = v[8],
+    power_margin = v[9], power_cash = v[10], since_margin = v[11], since_cash = v[12],
+    next_margin = v[13], next_cash = v[14], seq = v[15], epoch = v[16], term = v[17],
+    account_ms = v[18], snapshot = v[19], begun = v[20], session_until = v[21],
+    no_steal_until = v[22], cert_snapshot = v[23], run = v[24] or '', repl = v[25] or '',
+    halted = v[26] or '', session = v[27] or '', policy_version = v[28] or '',
+  }
 end
 
 -- True on the server that the ledger was certified for, and only there.
@@ -64,6 +71,23 @@ local function save_ledger()
     'charged_total', int(L.charged_total), 'charged_crypto', int(L.charged_crypto),
     'since_margin', int(L.since_margin), 'since_cash', int(L.since_cash),
     'next_margin', int(L.next_margin), 'next_cash', int(L.next_cash), 'seq', int(L.seq))
+end
+
+-- Write the hash anew with what every call reads first: a small hash is searched from its head.
+local function order_ledger()
+  local flat, fields, first = redis.call('HGETALL', K.ledger), {}, {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  for _, name in ipairs(NUMBERS) do
+    first[#first + 1] = name
+    first[#first + 1] = fields[name] or (name == 'halted' or name == 'session') and '' or '0'
+    fields[name] = nil
+  end
+  for name, value in pairs(fields) do
+    first[#first + 1] = name
+    first[#first + 1] = value
+  end
+  redis.call('DEL', K.ledger)
+  redis.call('HSET', K.ledger, unpack(first))
 end
 
 local function session_open()

@@ -1,12 +1,19 @@
---[[ The account's policy, equal for all hosts (written when certifying). ]]
+--[[ The account's policy, equal for all hosts (written when certifying).
+
+What was read is kept while the library lives and read again when the ledger names another version,
+which every certification does. ]]
 local POLICY_FIELDS = {'entry_tolerance_pct', 'protection_pct', 'cooldown_seconds',
   'min_pnl_improvement', 'fight_threshold', 'fight_window_seconds', 'fight_cooldown_seconds',
   'crypto_out_of_hours_force_count', 'reserve_seconds', 'trust_seconds', 'account_stale_seconds',
   'quote_stale_seconds', 'max_candidates', 'waiter_seconds', 'enabled', 'dry_run'}
 local POLICY
+local policies = {} -- by account prefix
 
 local function start_policy()
-  POLICY = {}
+  POLICY = policies[P]
+  if POLICY and POLICY.version == L.policy_version then return end
+  POLICY = {version = L.policy_version}
+  policies[P] = POLICY
   local values = redis.call('HMGET', K.policy, unpack(POLICY_FIELDS))
   for i, name in ipairs(POLICY_FIELDS) do POLICY[name] = num(values[i]) end
 end

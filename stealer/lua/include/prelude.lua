@@ -3,11 +3,33 @@
 Redis' own TIME is the only clock. Amounts are integers below 2^53, exact in Lua's doubles, but
 they must be written through int(): Lua prints large numbers in exponent form. ]]
 local P, NOW
+local clock
 
 local function start_prelude(keys)
   P = keys[1]
-  local clock = redis.call('TIME')
+  clock = redis.call('TIME')
   NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+
+-- The present to the microsecond, new at every call.
+local function clock_text() return clock[1] .. '.' .. clock[2] end
+
+-- Arguments come as one string and most replies go as one: a client in Python pays for each piece.
+local SEPARATOR = '\31'
+
+local function split(text)
+  local fields, n = {}, 0
+  for field in string.gmatch(text .. SEPARATOR, '([^\31]*)\31') do
+    n = n + 1
+    fields[n] = field
+  end
+  return fields
+end
+
+-- A flat list as one string; a list of rows stays what it is.
+local function packed(reply)
+  if type(reply[1]) == 'table' or #reply == 0 then return reply end
+  return table.concat(reply, SEPARATOR)
 end
 
 local function int(n) return string.format('%.0f', n) end

@@ -6,10 +6,10 @@ local function words(amount) return string.format('%.2f', amount) end
 
 -- Keys that a steal from `victim` by `thief` may create. Read before the first write: in a
 -- cluster a migrating slot then refuses the script before anything has changed.
-local function touch_steal_keys(victim, thief)
+local function touch_steal_keys(victim, thief, slot)
   local a, b = ordered(victim, thief)
   redis.call('EXISTS', K.cooldown(victim), K.barred(victim, thief), K.pair(a, b), K.fight(a, b),
-      K.steals, K.counters)
+      K.steals, K.counters, K.wake(slot or victim))
 end
 
 -- One (victim, thief) pair of a steal. Returns true when this steal makes it a fight.

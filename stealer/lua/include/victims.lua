@@ -1,6 +1,6 @@
 --[[ Choosing victims (PROTOCOL, "Choosing victims"): worst live PnL first, oldest first on ties,
 until every short pool is covered; then the best-PnL ones not needed after all are let go. ]]
-local PAGE = 16
+local PAGE = 8
 
 local function ordered(a, b)
   if a < b then return a, b end
@@ -10,9 +10,9 @@ end
 -- Why this thief may not take from this victim, although others may: 'fight', 'steal_back', nil.
 local function barred(thief, victim)
   local a, b = ordered(thief, victim)
-  if redis.call('EXISTS', K.fight(a, b)) == 1 then return 'fight' end
-  if redis.call('EXISTS', K.barred(thief, victim)) == 1 then return 'steal_back' end
-  return nil
+  local fight, back = K.fight(a, b), K.barred(thief, victim)
+  if redis.call('EXISTS', fight, back) == 0 then return nil end
+  return redis.call('EXISTS', fight) == 1 and 'fight' or 'steal_back'
 end
 
 local function short_pools(gap)
