@@ -127,6 +127,7 @@ def claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
         heir=fields.get("heir", ""),
         cause=fields.get("cause", ""),
         by=fields.get("by", ""),
+        ticket=fields.get("ticket", ""),
         **number,
     )
 

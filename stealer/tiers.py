@@ -95,11 +95,11 @@ def decide_tier(
     top = settings.max_concurrent_orders
     if rank is None or rank >= 2 * top:
         place = (
-            "has no rank" if rank is None else f"is number {rank + 1}, after the first {2 * top}"
+            "has no rank among the tradeable entries"
+            if rank is None
+            else f"is number {rank + 1}, after the first {2 * top} tradeable entries"
         )
-        return TierDecision(
-            Tier.STEAL_ONLY, settings.entry_tolerance_pct, f"{symbol} {place} tradeable entries"
-        )
+        return TierDecision(Tier.STEAL_ONLY, settings.entry_tolerance_pct, f"{symbol} {place}")
     tier = Tier.TIGHT_TOLERANCE if rank < top else Tier.NORMAL
     place = f"{symbol} is number {rank + 1} of the tradeable entries"
     if is_crypto:

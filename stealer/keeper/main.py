@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 from stealer.connect import connect, connect_broker
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.keeper.keeper import Keeper
 from stealer.settings import Settings
-from stealer.signals import on_stop
+from stealer.signals import StopFlag, on_stop
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = 
     coordinator = WorkStealingCoordinator(client, settings)
     for name, (here, there) in coordinator.policy_drift().items():
         log.warning("policy: %s is %s here but %s for this account", name, here, there)
-    stop = threading.Event()
+    stop = StopFlag()
     keeper = Keeper(
         coordinator,
         connect_broker(settings),

@@ -26,7 +26,8 @@ if c.state == 'open' then
   audit('evict', id, by, cause)
   wake(c.slot)
 end
-if raise == '1' then
+-- A launching claim's owner must stay able to say what became of its POST.
+if raise == '1' and c.state == 'evicting' then
   redis.call('HSET', K.claim(id), 'fence', int(L.epoch) .. '.' .. int(next_sequence()))
   save_ledger()
 end

@@ -1,0 +1,138 @@
+"""What every command is given: settings, connections, and how to speak.
+
+Tests replace the two factories: ``runner.invoke(main, [...], obj=App(connect=...))``.
+"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import redis
+
+    from stealer.broker.interface import Broker
+    from stealer.cli.operator import Operator
+    from stealer.cli.out import Out
+    from stealer.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def connect_redis(settings: Settings) -> redis.Redis:
+    """A client for people: bounded time, named in CLIENT LIST."""
+    from stealer.connect import connect
+
+    return connect(settings, name="stealer-cli")
+
+
+def connect_broker(settings: Settings) -> Broker:
+    """The account's broker. alpaca-py is imported at its first call.
+
+    :raises BrokerMisconfigured: keys are missing, or the address contradicts paper or live.
+    """
+    import logging
+
+    from stealer.connect import connect_broker as connect
+
+    # Its repeats are for logs; a person is told how it ended.
+    logging.getLogger("stealer.broker").addHandler(logging.NullHandler())
+    return connect(settings)
+
+
+@dataclass
+class App:
+    """One invocation. Nothing is read or opened before a command asks for it."""
+
+    connect: Callable[[Settings], redis.Redis] = connect_redis
+    broker: Callable[[Settings], Broker] = connect_broker
+    overrides: dict[str, Any] = field(default_factory=dict)
+    json: bool = False
+    color: bool = True
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings from the environment and the options.
+
+        :raises SettingsError: one of them is not allowed.
+        """
+        from stealer.settings import Settings
+
+        settings = Settings.from_env(**self.overrides)
+        for warning in settings.warnings:
+            self.out.warn(warning)
+        return settings
+
+    @cached_property
+    def ledger(self) -> Operator:
+        """The account's ledger with the operator's verbs."""
+        from stealer.cli.operator import Operator
+
+        return Operator(self.connect(self.settings), self.settings, owner=self.who)
+
+    @cached_property
+    def out(self) -> Out:
+        """How this invocation speaks."""
+        from stealer.cli.out import Out
+
+        return Out(as_json=self.json, color=self.color)
+
+    @property
+    def who(self) -> str:
+        """user@host, for the audit stream."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container without an entry for this user id
+            user = "unknown"
+        return f"{user}@{socket.gethostname()}"
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is None or value is False:
+        return
+    app = ctx.ensure_object(App)
+    if param.name == "as_json":
+        app.json = True
+    elif param.name == "no_color":
+        app.color = False
+    else:
+        app.overrides[str(param.name)] = value
+
+
+def common_options(*, shown: bool = False, json: bool = True) -> Callable[[F], F]:
+    """The shared options; on a command only ``--json`` is shown in its help, all are taken."""
+
+    def option(name: str, text: str, hidden: bool, **more: Any) -> Callable[[F], F]:
+        return click.option(
+            *name.split(),
+            help=text,
+            hidden=hidden,
+            expose_value=False,
+            callback=_remember,
+            is_eager=True,
+            **more,
+        )
+
+    def decorate(function: F) -> F:
+        wrapped = option("--no-color", "Plain text, also on a terminal.", not shown, is_flag=True)(
+            function
+        )
+        if json:
+            wrapped = option("--json as_json", "JSON for programs.", False, is_flag=True)(wrapped)
+        wrapped = option("--redis-url", "Where Redis is (REDIS_URL).", not shown, metavar="URL")(
+            wrapped
+        )
+        return option(
+            "--account", "Which account's ledger (STEALER_ACCOUNT).", not shown, metavar="NAME"
+        )(wrapped)
+
+    return decorate
