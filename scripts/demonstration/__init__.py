@@ -1,0 +1,1 @@
+"""The demonstration behind ``scripts/demo``: the main job on a market, from one command."""

@@ -1,0 +1,5 @@
+"""``python -m watchers`` is ``watchers``."""
+
+from watchers.cli import main
+
+main(prog_name="watchers")
