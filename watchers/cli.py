@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stealer import __version__
 from stealer.broker.interface import BrokerError
 from stealer.errors import LedgerMisconfigured, StealerError
-from stealer.model import InvalidIntent, OrderIntent
+from stealer.model import InvalidIntent, OrderIntent, decimal_text
 from stealer.settings import Settings, SettingsError
+from watchers.plan import Plan, PlanEntry, PlanError, load_plan
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +32,8 @@ _PHASE_CODES = {"done": OK, "stopped": OK, "expired": FAILED}
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 target filled or stopped, 1 expired before that, 2 bad input, "
-    "3 Redis, 4 broker.",
+    epilog="Exit codes: 0 target filled or stopped, 1 expired before that (in a plan: any entry "
+    "expired, gave up or was killed), 2 bad input or plan, 3 Redis, 4 broker.",
 )
 @click.version_option(__version__)
 def main() -> None:
@@ -62,7 +68,7 @@ def log_to_stderr(verbose: bool, name: str = "") -> None:
 def exit_with(error: Exception) -> int:
     """Say *error* in one sentence on stderr; the exit code for it."""
     click.echo(f"watchers: {error}", err=True)
-    if isinstance(error, SettingsError | InvalidIntent):
+    if isinstance(error, SettingsError | InvalidIntent | PlanError):
         return USAGE
     if isinstance(error, BrokerError):
         return BROKER
@@ -154,3 +160,130 @@ def open_position(
     except (SettingsError, InvalidIntent, StealerError, BrokerError, LedgerMisconfigured) as error:
         sys.exit(exit_with(error))
     sys.exit(_PHASE_CODES[phase.value])
+
+
+PLAN_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@main.command("run")
+@click.argument("plan", type=PLAN_FILE)
+@click.option(
+    "--stop-seconds",
+    type=click.FloatRange(1, 3600),
+    help="How long a stop may take before processes are killed.  [default: 20]",
+)
+@account_options
+def run(
+    plan: Path,
+    stop_seconds: float | None,
+    account: str | None,
+    redis_url: str | None,
+    dry_run: bool | None,
+    verbose: bool,
+) -> None:
+    """Run all entries of the file PLAN, each in a process of its own.
+
+    What crashes is started again, later each time. SIGTERM and Ctrl-C stop all and take their
+    orders back. An edited PLAN is followed by itself, and at once on SIGHUP: removed entries stop,
+    added ones start, changed ones start again under the same ticket. A broken edit changes nothing.
+
+    Exit codes: 0 all done or stopped, 1 some expired, gave up or had to be killed, 2 bad plan or
+    settings, 3 Redis address, 4 broker keys or address.
+    """
+    from watchers.fleet import STOP_SECONDS
+    from watchers.process import run_plan
+
+    log_to_stderr(verbose)
+    try:
+        settings = Settings.from_env(account=account, redis_url=redis_url, dry_run=dry_run)
+        for warning in settings.warnings:
+            log.warning("%s", warning)
+        code = run_plan(
+            plan,
+            settings,
+            label=lambda name: log_to_stderr(verbose, name),
+            stop_seconds=stop_seconds or STOP_SECONDS,
+        )
+    except (SettingsError, PlanError, LedgerMisconfigured, BrokerError) as error:
+        sys.exit(exit_with(error))
+    sys.exit(code)
+
+
+@main.command("check")
+@click.argument("plan", type=PLAN_FILE)
+@click.option("--json", "as_json", is_flag=True, help="For programs, also the mistakes.")
+def check(plan: Path, as_json: bool) -> None:
+    """Check the file PLAN and show what it asks for. Contacts nothing.
+
+    Exit codes: 0 a good plan, 2 a bad one: every mistake is said.
+    """
+    try:
+        found = load_plan(plan, Settings.from_env().crypto_symbols)
+    except (SettingsError, PlanError) as error:
+        problems = list(error.problems) if isinstance(error, PlanError) else [str(error)]
+        if as_json:
+            click.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
+        else:
+            for problem in problems:
+                click.echo(problem, err=True)
+        sys.exit(USAGE)
+    if as_json:
+        entries = [_entry_record(entry) for entry in found.entries]
+        click.echo(json.dumps({"ok": True, "fleet": found.fleet, "entries": entries}, indent=2))
+        return
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 200).print(_plan_table(found))
+
+
+def _entry_record(entry: PlanEntry) -> dict[str, Any]:
+    """One entry as plain values; numbers that must stay exact are text."""
+    task, intent = entry.task, entry.task.intent
+    return {
+        "name": entry.name,
+        "symbol": intent.symbol,
+        "side": intent.side,
+        "limit_price": decimal_text(intent.limit_price),
+        "target_qty": decimal_text(intent.qty),
+        "forecast_pnl": intent.forecasted_pnl if task.offers_forecast else None,
+        "strategy": intent.strategy,
+        "mode": intent.mode,
+        "tolerance_pct": task.tolerance_pct,
+        "expiry_minutes": task.expiry_seconds / 60,
+        "poll_seconds": task.poll_seconds,
+        "force_immediate": intent.force_immediate,
+        "ticket": task.ticket,
+    }
+
+
+def _plan_table(plan: Plan) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    dollars = sum(e.task.intent.qty * e.task.intent.limit_price for e in plan.entries)
+    table = Table(
+        title=f"fleet {plan.fleet}: {len(plan.entries)} entries, {dollars:,.2f} dollars in all",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for header in ("entry", "symbol", "side", "limit", "qty", "dollars", "PnL", "expiry", "notes"):
+        right = header in ("limit", "qty", "dollars", "PnL", "expiry")
+        table.add_column(header, justify="right" if right else "left")
+    for entry in plan.entries:
+        task, intent = entry.task, entry.task.intent
+        notes = [intent.mode] if intent.mode != "normal" else []
+        notes += ["force_immediate"] if intent.force_immediate else []
+        if task.tolerance_pct is not None:
+            notes.append(f"within {task.tolerance_pct * 100:g} %")
+        table.add_row(
+            entry.name,
+            intent.symbol,
+            intent.side,
+            decimal_text(intent.limit_price),
+            decimal_text(intent.qty),
+            f"{intent.qty * intent.limit_price:,.2f}",
+            f"{intent.forecasted_pnl:g}" if task.offers_forecast else "published",
+            f"{task.expiry_seconds / 60:g} min",
+            " ".join(notes),
+        )
+    return table

@@ -20,8 +20,9 @@ from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.errors import LedgerUnavailable, Refused, Uncertified
 from stealer.model import Claim, OrderIntent, State, decimal_text
-from stealer.replies import Standing
+from stealer.replies import Standing, Task
 from stealer.tiers import TierDecision, decide_tier, distance
+from watchers.pause import Pause
 from watchers.status import CAPACITY_REASONS, Phase, Status
 from watchers.task import EntryTask
 
@@ -36,6 +37,12 @@ FORECAST_SOURCE = "watcher"
 #: Seconds between two writings of an unchanged status.
 REPORT_SECONDS = 5.0
 
+#: Seconds for which a task is remembered after its expiry; until then its ticket begins nothing.
+KEEP_SECONDS = 7 * 86400.0
+
+#: Seconds between two looks at a claim that cannot be adopted yet, and at a Redis that is away.
+LOOK_SECONDS = 0.2
+
 #: Seconds an open claim's owner must have been silent before a restarted watcher takes it over.
 ADOPT_SECONDS = 6.0
 
@@ -45,6 +52,7 @@ class EntryWatcher:
 
     :param should_stop: asked between steps.
     :param sleep, monotonic, now: the clock; *now* in unix seconds, for people only.
+    :param on_move: told each change of phase or reason.
     """
 
     def __init__(
@@ -57,12 +65,14 @@ class EntryWatcher:
         sleep: Callable[[float], object] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        on_move: Callable[[Phase, str], object] = lambda phase, reason: None,
     ) -> None:
         self.task = task
         self.coordinator = coordinator
         self.entries = entries
         self._should_stop = should_stop
         self._sleep, self._monotonic, self._now = sleep, monotonic, now
+        self._on_move = on_move
         symbol, self._is_crypto = coordinator.classify(task.intent.symbol)
         intent = task.intent
         self.slot = f"{symbol}|{intent.side}|{intent.strategy}"
@@ -78,6 +88,9 @@ class EntryWatcher:
             host=socket.gethostname(),
         )
         self._watch_at = self._report_at = float("-inf")
+        self._pause = Pause()
+        self._stop_by: float | None = None
+        self._forgotten_qty = Decimal(0)  # filled by orders that the ledger has lost
 
     # ---- the loop
 
@@ -86,50 +99,74 @@ class EntryWatcher:
         while True:
             try:
                 if self._should_stop():
-                    return self._finish(Phase.STOPPED, "stop", "stopped by signal")
+                    return self._stop()
                 ended = self.step()
                 if ended:
                     return ended
                 self.coordinator.wait(self.slot, self.task.poll_seconds)
             except LedgerUnavailable as error:
                 self._enter(Phase.BLOCKED, "redis", str(error))
-                if self._should_stop():
+                if self._stop_by is None:
+                    self._sleep(min(self.task.poll_seconds, 1.0))
+                elif self._without_redis():
                     return Phase.STOPPED
-                self._sleep(min(self.task.poll_seconds, 1.0))
 
     def step(self) -> Phase | None:
         """One look and at most one action; the final phase when it is over.
 
         :raises LedgerUnavailable: nothing was concluded; the order, if any, stays.
         """
-        task = self.coordinator.task(self.task.ticket, self.task.expiry_seconds)
+        task = self._remembered()
         try:
             if self.claim is None:
-                self.claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS)
+                self.claim = self._adopted()
             live = self._follow() if self.claim else Decimal(0)
         except Uncertified as error:
             self._enter(Phase.BLOCKED, error.code, str(error))
             return None
         if self.claim is None:  # what just ended is in the task's fills now
-            task = self.coordinator.task(self.task.ticket, self.task.expiry_seconds)
-        filled = task.filled_qty + live
+            task = self._remembered()
+        filled = task.filled_qty + self._forgotten_qty + live
         self.status.filled_qty = decimal_text(filled)
         if filled >= self.task.target:
             return self._finish(Phase.DONE, "target", "the target is filled")
         if task.age_seconds >= self.task.expiry_seconds:
             return self._finish(Phase.EXPIRED, "expiry", "its time is over")
         if self.claim is None:
-            self._consider(self.task.target - task.filled_qty)
+            self._consider(self.task.target - filled)
         return None
 
+    def _remembered(self) -> Task:
+        """What the ledger knows of the task, over all restarts."""
+        life = self.task.expiry_seconds + KEEP_SECONDS
+        return self.coordinator.task(self.task.ticket, life)
+
     # ---- following a claim
+
+    def _adopted(self) -> Claim | None:
+        """The claim a crashed watcher left in this slot, once that one has been silent a while.
+
+        An order with another limit, left by a task that was edited since, is taken back.
+        """
+        claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS)
+        if claim and claim.limit_price != self.task.intent.limit_price:
+            self._enter(
+                Phase.ENDING,
+                "edited",
+                f"canceling the order it left at {decimal_text(claim.limit_price)}",
+            )
+            if self.entries.take_back(claim, "edited", self.task.stop_seconds):
+                return None
+        return claim
 
     def _follow(self) -> Decimal:
         """Heartbeat; what the claim has filled so far, 0 once the ledger has closed it."""
         claim = self.claim
         assert claim is not None
         pulse = self.coordinator.heartbeat(claim)
-        if pulse.state in ("gone", "unknown", State.CLOSED):
+        if pulse.state == "unknown":
+            return self._forgotten(claim)
+        if pulse.state in ("gone", State.CLOSED):
             self._ended(pulse.ended or pulse.state, pulse.cause, pulse.by)
             return Decimal(0)
         if pulse.state == "fenced":
@@ -146,6 +183,24 @@ class EntryWatcher:
             self._settle(claim)
         self._measure(self._standing())
         return pulse.filled_qty
+
+    def _forgotten(self, claim: Claim) -> Decimal:
+        """The ledger lost this claim (PROTOCOL: absent and certified -> cancel the own order).
+
+        Nothing new is opened before the order is over.
+        """
+        try:
+            order = self.entries.broker.order_by_client_id(claim.id)
+            if order is not None and not order.is_terminal:
+                self._enter(Phase.ENDING, "forgotten", "the ledger lost its order: canceling it")
+                self.entries.broker.cancel(order.id)
+                return order.filled_qty
+        except BrokerError as error:
+            self._enter(Phase.BLOCKED, "broker", str(error))
+            return Decimal(0)
+        self._forgotten_qty += order.filled_qty if order else 0
+        self._ended(order.status if order else "absent", "forgotten", "")
+        return Decimal(0)
 
     def _settle(self, claim: Claim) -> None:
         try:
@@ -167,10 +222,12 @@ class EntryWatcher:
     # ---- opening
 
     def _consider(self, missing: Decimal) -> None:
-        """Open if the tier and the price allow it."""
+        """Open if the tier and the price allow it, and the broker is not to be left alone."""
         standing = self._standing()
         tier, away = self._measure(standing)
-        if standing.session_open is None:
+        if self._pause.lasts(self._monotonic()):
+            self._enter(self.status.phase, self.status.reason, self.status.detail)
+        elif standing.session_open is None:
             self._enter(Phase.BLOCKED, "no_session", "no keeper has published the session yet")
         elif standing.halted:
             self._enter(Phase.BLOCKED, "halted", standing.halted)
@@ -248,6 +305,7 @@ class EntryWatcher:
             result = self.entries.open(intent, market_open=market_open, ticket=self.task.ticket)
         except BrokerError as error:
             self._enter(Phase.BLOCKED, "broker", str(error))
+            self._pause.begin(self._monotonic())
             return
         self._opened(result)
 
@@ -258,6 +316,7 @@ class EntryWatcher:
         self.status.steals += bool(result.stolen_from)
         if result.ending is Ending.OPEN:
             stolen = ", ".join(result.stolen_from)
+            self._pause.forget()
             self._enter(Phase.OPEN, "stole" if stolen else "", f"from {stolen}" if stolen else "")
         elif result.ending is Ending.UNRESOLVED:
             self._enter(Phase.OPENING, result.reason, result.detail)
@@ -265,8 +324,45 @@ class EntryWatcher:
             self._enter(Phase.WAITING_FOR_CAPACITY, result.reason, result.detail)
         else:
             self._enter(Phase.BLOCKED, result.reason, result.detail)
+            if result.ending is Ending.REFUSED and result.reason != "order_rules":
+                self._pause.begin(self._monotonic())
 
     # ---- ending and telling
+
+    def _stop(self) -> Phase:
+        """Take back what is out, also what a crashed predecessor of this task left."""
+        if self._stop_by is None:
+            self._stop_by = self._monotonic() + self.task.stop_seconds
+        while self.claim is None:
+            held = self.coordinator.claim_in_slot(*self.slot.split("|"))
+            if held is None or held.ticket != self.task.ticket or held.state is State.RESERVED:
+                break
+            try:
+                self.claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS)
+            except Uncertified as error:
+                log.warning("%s; the keeper finishes its order", error)
+                break
+            if self._monotonic() >= self._stop_by:
+                break
+            self.entries.sleep(LOOK_SECONDS)
+        return self._finish(Phase.STOPPED, "stop", "stopped by signal")
+
+    def _without_redis(self) -> bool:
+        """Stopping, and Redis is away: cancel at the broker first, then tell the ledger if it
+        comes back in time; else the keeper does. True when the time is over.
+        """
+        if self.claim:
+            try:
+                order = self.entries.broker.order_by_client_id(self.claim.id)
+                if order and not order.is_terminal:
+                    self.entries.broker.cancel(order.id)
+            except BrokerError as error:
+                log.warning("%s: its order may be left: %s", self.status.symbol, error)
+        self.entries.sleep(LOOK_SECONDS)
+        if self._stop_by is not None and self._monotonic() < self._stop_by:
+            return False
+        self._enter(Phase.STOPPED, "redis", "stopped by signal, without Redis")
+        return True
 
     def _finish(self, phase: Phase, reason: str, detail: str) -> Phase:
         """Take the order back if one is out, and say how it ended."""
@@ -275,8 +371,8 @@ class EntryWatcher:
             back = self.entries.take_back(self.claim, reason, self.task.stop_seconds)
             if not back:
                 detail += "; the keeper finishes its order"
-            task = self.coordinator.task(self.task.ticket, self.task.expiry_seconds)
-            self.status.filled_qty = decimal_text(task.filled_qty)
+            filled = self._remembered().filled_qty + self._forgotten_qty
+            self.status.filled_qty = decimal_text(filled)
             self.claim = None
         self._enter(phase, reason, detail)
         self._offer(None)
@@ -291,6 +387,7 @@ class EntryWatcher:
         if moved:
             status.phase, status.reason, status.since = phase, reason, self._now()
             log.info("%s", status.sentence())
+            self._on_move(phase, reason)
         if not moved and self._monotonic() < self._report_at:
             return
         status.seen = self._now()

@@ -20,6 +20,7 @@ from rich.live import Live
 
 from scripts.demonstration import screen
 from scripts.demonstration.desk import FLEETS, Desk
+from scripts.demonstration.duel import Duel
 from scripts.demonstration.market import KEY_ID, SECRET_KEY, Market
 from scripts.demonstration.stage import Stage, StageError
 from scripts.demonstration.summary import sentences, summarise
@@ -49,7 +50,10 @@ JUDGE_SECONDS = 8
 RATE_LIMIT = 20_000
 
 #: Market seconds in a real one: real markets are calmer than the seeded one.
-SEEDED_SPEED, BARS_SPEED = 60.0, 240.0
+SEEDED_SPEED, BARS_SPEED = 120.0, 180.0
+
+#: How much deeper limits are set on the seeded market, which moves more within the hour.
+SEEDED_PATIENCE = 1.7
 
 #: Days of bars kept before the start, as the baseline's history.
 HISTORY = timedelta(days=15)
@@ -59,6 +63,9 @@ SEEDED_DAY = datetime(2024, 1, 4, 15, 0, tzinfo=UTC)
 
 #: Real seconds the ledger has, at the end, to see the last fills as positions.
 SETTLE_SECONDS = 12.0
+
+#: The competition of all watchers is at least this long, or there is no second act.
+MAIN_ACT_SECONDS = 12.0
 
 #: Seconds between two pictures, and between two lines.
 PICTURE_SECONDS, LINE_SECONDS = 0.5, 5.0
@@ -77,7 +84,7 @@ PICTURE_SECONDS, LINE_SECONDS = 0.5, 5.0
     "--speed",
     type=click.FloatRange(1, 3600),
     help="Market seconds in a real one; cooldowns and fight windows are scaled with it.  "
-    "[default: 60, with bars 240]",
+    "[default: 120, with bars 180]",
 )
 @click.option(
     "--bars",
@@ -158,6 +165,7 @@ def perform(stage: Stage, options: dict[str, Any]) -> tuple[dict[str, Any], list
         options["cash"],
         stage.directory,
         fixed_forecasts(options["forecasts"], ledger),
+        1.0 if options["bars"] else SEEDED_PATIENCE,
     )
     desk.open(options["watchers"])
     stage.start("keeper", "stealer.cli", ["keeper", "--poll-seconds", "0.5"])
@@ -167,6 +175,7 @@ def perform(stage: Stage, options: dict[str, Any]) -> tuple[dict[str, Any], list
         f"started: a keeper and {desk.wishes} watchers in 2 fleets; they begin when the ledger is "
         f"certified, after {settings.quarantine_seconds:g} s"
     )
+    watchers = desk.wishes
     stop = StopFlag()
     troubles: list[str] = []
     with on_stop(stop.set):
@@ -177,7 +186,7 @@ def perform(stage: Stage, options: dict[str, Any]) -> tuple[dict[str, Any], list
     stage.stop([f"fleet-{fleet}" for fleet in FLEETS])
     settle(ledger)
     run = {
-        "watchers": desk.wishes,
+        "watchers": watchers,
         "fleets": len(FLEETS),
         "seconds": round(elapsed, 1),
         "speed": options["speed"],
@@ -229,11 +238,11 @@ def first_bar(files: tuple[Path, ...]) -> datetime:
 
 
 def default_start(first: datetime, market_seconds: float) -> datetime:
-    """So that the first session from *first* on closes when two thirds of the demo are over."""
+    """So that the first session from *first* on closes when half of the demo is over."""
     session = session_at(first)
     if not session.is_open:
         session = session_at(session.until)
-    return session.until - timedelta(seconds=market_seconds * 2 / 3)
+    return session.until - timedelta(seconds=market_seconds * 0.5)
 
 
 def prepare(stage: Stage, options: dict[str, Any], redis_url: str, market: Market) -> Settings:
@@ -294,18 +303,29 @@ def watch(
         elapsed = time.monotonic() - started
         return screen.read_frame(ledger, market.report(), settings.clock.now(), elapsed, seconds)
 
+    duel_at = started + seconds - Duel.seconds_needed(settings.cooldown_seconds)
+    acts = [duel_at] if duel_at - started >= MAIN_ACT_SECONDS else []
+
+    def next_act() -> None:
+        if acts and time.monotonic() >= acts[0] and not session_at(settings.clock.now()).is_open:
+            acts.clear()
+            if desk.start_duel(settings.cooldown_seconds):
+                console.print("last act: two watchers whose forecasts overtake each other")
+
     def over() -> bool:
         return stop.is_set() or time.monotonic() - started >= seconds
 
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, screen=False) as live:
             while not over():
+                next_act()
                 desk.tend()
                 live.update(screen.picture(frame()), refresh=True)
                 stop.wait(PICTURE_SECONDS)
     else:
         shown = float("-inf")
         while not over():
+            next_act()
             desk.tend()
             if time.monotonic() - shown >= LINE_SECONDS:
                 shown = time.monotonic()

@@ -19,7 +19,7 @@ from decimal import ROUND_DOWN, Decimal
 from statistics import median
 
 #: Strategy -> how far below the present price it buys, as a share of the median daily range.
-DEPTHS = {"near": 0.1, "mid": 0.17, "deep": 0.25}
+DEPTHS = {"near": 0.06, "mid": 0.11, "deep": 0.17, "duel": 0.06}
 
 #: The profit sought, as a share of the median daily range.
 TARGET_SHARE = 0.5
@@ -82,17 +82,22 @@ class Intent:
         away = max(1 - float(self.limit) / price, 0.0)
         return gain * history.chance_of_falling(away)
 
-    def out_of_reach(self, history: History, price: float) -> bool:
+    def out_of_reach(self, history: History, price: float, patience: float = 1.0) -> bool:
         """The price has left the limit behind: set it anew."""
-        depth = DEPTHS[self.strategy] * history.median_range
+        depth = patience * DEPTHS[self.strategy] * history.median_range
         return not -0.5 * depth <= 1 - float(self.limit) / price <= depth + 0.012
 
 
 def make_intent(
-    history: History, strategy: str, price: float, dollars: float, generation: int
+    history: History,
+    strategy: str,
+    price: float,
+    dollars: float,
+    generation: int,
+    patience: float = 1.0,
 ) -> Intent:
-    """The wish for about *dollars* of a symbol at the present *price*."""
-    limit = _rounded(price * (1 - DEPTHS[strategy] * history.median_range))
+    """The wish for about *dollars* of a symbol now; *patience* scales the limit's depth."""
+    limit = _rounded(price * (1 - patience * DEPTHS[strategy] * history.median_range))
     target = _rounded(float(limit) * (1 + TARGET_SHARE * history.median_range))
     step = Decimal("0.0001") if history.is_crypto else Decimal(1)
     qty = max((Decimal(str(dollars)) / limit).quantize(step, ROUND_DOWN), step)

@@ -14,6 +14,7 @@ from pathlib import Path
 import requests
 
 from scripts.demonstration.baseline import DEPTHS, History, Intent, make_intent
+from scripts.demonstration.duel import STRATEGY, Duel
 from scripts.demonstration.market import Market
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import StealerError
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 #: position is held.
 FORECAST_SECONDS = 2.0
 PLAN_SECONDS = 6.0
-HOLD_SECONDS = 8.0
+HOLD_SECONDS = 5.0
 
 #: Forecasts of a dead desk lapse.
 FORECAST_TTL = 30.0
@@ -46,6 +47,7 @@ class Desk:
         cash: float,
         directory: Path,
         fixed_pnl: dict[tuple[str, str], float],
+        patience: float,
     ) -> None:
         self._market, self._coordinator = market, coordinator
         self._histories = {history.symbol: history for history in histories}
@@ -53,10 +55,34 @@ class Desk:
         self._dollars = cash * WISH_SHARE
         self._directory = directory
         self._fixed = fixed_pnl
+        self._patience = patience
         self._held_since: dict[str, float] = {}
         self._next_forecast = self._next_plan = 0.0
+        self._duel: Duel | None = None
+        self._next_flip = 0.0
         self.intents: dict[tuple[str, str], Intent] = {}
         self.sold = 0
+
+    def start_duel(self, cooldown: float) -> bool:
+        """All but two watchers are taken out of the plans; False when there are no two cryptos."""
+        prices = self._market.prices(self._symbols)
+        cryptos = [h for h in self._histories.values() if h.is_crypto and h.symbol in prices]
+        if len(cryptos) < 2:
+            return False
+        self._duel = Duel((cryptos[0], cryptos[1]), cooldown)
+        cash = float(self._market.get("/v2/account")["cash"])
+        held = sum(
+            float(p["market_value"])
+            for p in self._market.positions()
+            if p["asset_class"] == "crypto"
+        )
+        for symbol, strategy in self.intents:
+            self._coordinator.publish_forecast(symbol, strategy, None)
+        found = self._duel.intents(prices, cash + held)
+        self.intents = {(intent.symbol, STRATEGY): intent for intent in found}
+        self._write_plans()
+        self._next_flip = time.monotonic() + self._duel.flip_seconds + 2
+        return True
 
     @property
     def wishes(self) -> int:
@@ -70,11 +96,12 @@ class Desk:
     def open(self, watchers: int) -> None:
         """The first intents: *watchers* of them, taking turns through symbols and strategies."""
         prices = self._market.prices(self._symbols)
-        wanted = [(s, d) for d in DEPTHS for s in self._symbols if s in prices][:watchers]
+        depths = [depth for depth in DEPTHS if depth != STRATEGY]
+        wanted = [(s, d) for d in depths for s in self._symbols if s in prices][:watchers]
         for symbol, strategy in wanted:
             history, price = self._histories[symbol], prices[symbol]
             self.intents[symbol, strategy] = make_intent(
-                history, strategy, price, self._dollars, generation=1
+                history, strategy, price, self._dollars, 1, self._patience
             )
         self._write_plans()
 
@@ -82,7 +109,9 @@ class Desk:
         """One round: whatever is due. A broker or ledger that does not answer is tried again."""
         now = time.monotonic()
         try:
-            if now >= self._next_forecast:
+            if self._duel:
+                self._tend_duel(self._duel, now)
+            elif now >= self._next_forecast:
                 self._next_forecast = now + FORECAST_SECONDS
                 prices = self._market.prices(self._symbols)
                 self._publish(prices)
@@ -92,6 +121,16 @@ class Desk:
                     self._renew(prices)
         except (requests.RequestException, StealerError) as error:
             log.warning("desk: %s", error)
+
+    def _tend_duel(self, duel: Duel, now: float) -> None:
+        if now >= self._next_flip:
+            duel.overtake()
+            self._next_flip = now + duel.flip_seconds
+        for symbol, pnl in duel.forecasts().items():
+            self._coordinator.publish_forecast(
+                symbol, STRATEGY, round(pnl, 2), ttl_seconds=FORECAST_TTL, source="desk"
+            )
+        self._sell_ripe(now)
 
     def _publish(self, prices: dict[str, float]) -> None:
         for (symbol, strategy), intent in self.intents.items():
@@ -110,9 +149,14 @@ class Desk:
             if intent.symbol not in prices:
                 continue
             history, price = self._histories[intent.symbol], prices[intent.symbol]
-            if self._filled(intent) or intent.out_of_reach(history, price):
+            if self._filled(intent) or intent.out_of_reach(history, price, self._patience):
                 self.intents[key] = make_intent(
-                    history, intent.strategy, price, self._dollars, intent.generation + 1
+                    history,
+                    intent.strategy,
+                    price,
+                    self._dollars,
+                    intent.generation + 1,
+                    self._patience,
                 )
                 changed = True
         if changed:

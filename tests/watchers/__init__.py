@@ -1,0 +1,1 @@
+"""Tests of watchers, plans and fleets."""

@@ -1,0 +1,154 @@
+"""One entry watcher when the broker refuses, or Redis is away or has forgotten."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisGone
+
+from tests.coordination.desk import Desk
+from tests.watchers.bench import Bench
+from watchers.status import Phase
+
+
+def test_a_refusing_broker_is_not_asked_again_at_every_step(bench: Bench) -> None:
+    bench.desk.market("AAPL")
+    bench.broker.refuses = "insufficient_buying_power"
+    watcher = bench.watcher()
+
+    for _ in range(20):
+        watcher.step()
+    assert bench.broker.posts == 1
+    assert (watcher.status.phase, watcher.status.reason) == (
+        Phase.BLOCKED,
+        "insufficient_buying_power",
+    )
+    bench.broker.refuses = ""
+    for _ in range(30):
+        bench.desk.market("AAPL")
+        bench.clock.advance(1)
+        watcher.step()
+
+    assert (watcher.status.phase, bench.broker.posts) == (Phase.OPEN, 2)
+
+
+def test_the_pause_after_refusals_grows_and_ends_with_a_success(bench: Bench) -> None:
+    bench.broker.refuses = "other"
+    watcher = bench.watcher()
+    for _ in range(300):
+        bench.desk.market("AAPL")
+        watcher.step()
+        bench.clock.advance(1)
+
+    assert 5 <= bench.broker.posts <= 12
+
+
+def test_a_broker_that_is_down_blocks_it_and_it_recovers(bench: Bench) -> None:
+    bench.desk.market("AAPL")
+    bench.broker.is_down = True
+    watcher = bench.watcher()
+    watcher.step()
+    assert (watcher.status.phase, watcher.status.reason) == (Phase.BLOCKED, "broker")
+
+    bench.broker.is_down = False
+    bench.clock.advance(61)
+    watcher.step()
+
+    assert watcher.status.phase is Phase.OPEN
+
+
+def test_an_order_the_ledger_has_forgotten_is_canceled_before_a_new_one(bench: Bench) -> None:
+    watcher = bench.open()
+    lost = bench.broker.only()
+    bench.desk.client.flushall()
+    bench.desk.open_shop(equity=10_000)
+    bench.desk.market("AAPL")
+
+    live = []
+    for _ in range(4):
+        watcher.step()
+        live.append(len(bench.broker.live()))
+
+    assert max(live) == 1
+    assert bench.broker.orders[lost.client_order_id].status == "canceled"
+    assert bench.broker.only().client_order_id != lost.client_order_id
+
+
+class Outage:
+    """Redis goes away and comes back, for the clients of one desk."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._desk, self._patch = desk, monkeypatch
+        self.until_calls = 0
+        self._kept = desk.client.execute_command
+
+    def begin(self, calls: int = 1_000_000) -> None:
+        """Fail the next *calls* commands."""
+        self.until_calls = calls
+        self._patch.setattr(self._desk.client, "execute_command", self._fail)
+
+    def end(self) -> None:
+        self.until_calls = 0
+
+    def _fail(self, *arguments: Any, **options: Any) -> Any:
+        if self.until_calls > 0:
+            self.until_calls -= 1
+            raise RedisGone("the test has pulled the plug")
+        return self._kept(*arguments, **options)
+
+
+def test_without_redis_it_is_blocked_keeps_its_order_and_goes_on_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    outage = Outage(bench.desk, monkeypatch)
+    phases: list[Phase] = []
+    stop = False
+
+    def moved(phase: Phase, reason: str) -> None:
+        nonlocal stop
+        phases.append(phase)
+        stop = len(phases) >= 3
+
+    watcher = bench.open(should_stop=lambda: stop, on_move=moved)
+    outage.begin(calls=7)
+
+    assert watcher.run() is Phase.STOPPED
+    assert phases[:3] == [Phase.OPEN, Phase.BLOCKED, Phase.OPEN]
+    assert [r.message for r in caplog.records if "Redis cannot be reached" in r.message]
+    assert bench.broker.posts == 1
+
+
+def test_a_stop_without_redis_cancels_at_the_broker_and_the_ledger_learns_it_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = False
+    watcher = bench.open(should_stop=lambda: stop)
+    claim = watcher.claim
+    outage = Outage(bench.desk, monkeypatch)
+    outage.begin()
+    stop = True
+
+    assert watcher.run() is Phase.STOPPED
+    assert bench.broker.live() == []
+    outage.end()
+    assert claim
+    assert bench.desk.state(claim) == "open"
+    watcher.entries.settle(claim.id)
+    assert bench.desk.charged() == 0
+
+
+def test_a_stop_survives_a_moment_without_redis(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = False
+    watcher = bench.open(should_stop=lambda: stop)
+    outage = Outage(bench.desk, monkeypatch)
+    outage.begin(calls=3)
+    stop = True
+
+    assert watcher.run() is Phase.STOPPED
+    outage.end()
+    assert (bench.broker.live(), bench.desk.charged()) == ([], 0)
