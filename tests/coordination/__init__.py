@@ -1,0 +1,1 @@
+"""The coordination core: scenarios, verbs, and a model that judges random histories."""
