@@ -24,8 +24,8 @@ FIXED: dict[str, tuple[str, str]] = {
     "policy": (
         "policy",
         "Hash. The settings that must be equal on all hosts, written when certifying; scripts "
-        "decide by these, so that two hosts cannot decide by different rules. Read again after each "
-        "certification, so a change by hand has no effect before that.",
+        "decide by these, so that two hosts cannot decide by different rules. Read again after "
+        "each certification, so a change by hand has no effect before that.",
     ),
     "slots": (
         "slots",

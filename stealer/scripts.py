@@ -196,7 +196,7 @@ def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | Ledger
         return LedgerMisconfigured(
             f"Redis refused the user name or password ({said}); check REDIS_URL"
         )
-    if isinstance(error, kinds.NoPermissionError) or "noperm" in lower:
+    if isinstance(error, kinds.NoPermissionError) or "noperm" in lower or "acl failure" in lower:
         return LedgerMisconfigured(
             f"the Redis user lacks a right that is needed ({said}); "
             "grant it FCALL, EVAL, EVALSHA, INFO and the account's keys"

@@ -133,7 +133,7 @@ class Settings:
     min_pnl_improvement: float = _setting(
         WORK_STEALING_MIN_PNL_IMPROVEMENT,
         "WORK_STEALING_MIN_PNL_IMPROVEMENT",
-        rules.number("a factor from 1 to 100 (1.1 means 10 % better)", 1.0, 100.0),
+        rules.number("a factor from 1 to 2 (1.1 means 10 % better)", 1.0, 2.0),
         policy=True,
     )
     fight_threshold: int = _setting(

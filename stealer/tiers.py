@@ -149,4 +149,5 @@ def distance(side: str, limit_price: float, bid: float, ask: float) -> float:
         if not (math.isfinite(price) and price > 0):
             raise ValueError(f"{name} {price!r} is not a positive price")
     away = reference - limit_price if side == "buy" else limit_price - reference
-    return max(away / limit_price, 0.0)
+    # Rounded, or a market exactly at a tolerance would be beyond it by floating point's error.
+    return round(max(away / limit_price, 0.0), 9)

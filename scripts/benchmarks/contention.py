@@ -65,7 +65,7 @@ def _prepare(client: redis.Redis) -> None:
     desk.publish_session(True)
     desk.publish_account(equity=SLOTS * 500, buying_power=1e9)
     desk.publish_quote("AAPL", 99, 99.01)
-    client.hset("lock-ledger", mapping={"limit": SLOTS * 1000 * MICRO, "charged": 0})
+    client.hset("lock:ledger", mapping={"limit": SLOTS * 1000 * MICRO, "charged": 0})
 
 
 def _crowd(way: str, url: str, processes: int, seconds: float) -> list[int]:
@@ -107,24 +107,50 @@ def _acquire_step(client: redis.Redis, number: int) -> Any:
 
 
 def _lock_step(client: redis.Redis, number: int) -> Any:
-    """Read, decide and write in Python under redis-py's Lock, with its defaults."""
-    need = 1000 * MICRO
-    mine = f"lock-claim-{number}"
+    """Read, decide and write in Python under redis-py's Lock, with its defaults.
 
-    def change(by: int) -> bool:
-        with client.lock("capacity-lock", timeout=10):
-            limit, charged = client.hmget("lock-ledger", "limit", "charged")
-            if by > 0 and int(charged or 0) + by > int(limit or 0):
-                return False
-            with client.pipeline() as pipe:
-                pipe.hset("lock-ledger", "charged", int(charged or 0) + by)
-                pipe.hset(mine, mapping={"need": need, "state": "reserved"})
-                pipe.execute()
-            return True
+    The same records as ``acquire`` and ``abort`` keep, in as few round trips as Python can: one
+    pipeline of reads, one of writes.
+    """
+    need, claim, slot = 1000 * MICRO, f"lock:claim:{number}", f"AAPL|buy|s{number}"
+
+    def take() -> bool:
+        with client.lock("lock:mutex", timeout=10):
+            with client.pipeline(transaction=False) as reads:
+                reads.hgetall("lock:ledger")
+                reads.hget("lock:slots", slot)
+                reads.hget("lock:quotes", "AAPL")
+                reads.zrevrange("lock:waiters", 0, 15, withscores=True)
+                reads.zrange("lock:open", 0, 7, withscores=True)
+                ledger, holder, _quote, waiters, victims = reads.execute()
+            free = int(ledger["limit"]) - int(ledger["charged"])
+            fits = holder is None and need <= free and not any(pnl > 1 for _, pnl in waiters)
+            with client.pipeline() as writes:
+                if fits:
+                    writes.hset("lock:ledger", "charged", int(ledger["charged"]) + need)
+                    writes.hset(claim, mapping={"slot": slot, "need": need, "state": "reserved"})
+                    writes.hset("lock:slots", slot, claim)
+                    writes.zadd("lock:deadlines", {claim: time.time() + 30})
+                    writes.zrem("lock:waiters", slot)
+                elif not victims:
+                    writes.zadd("lock:waiters", {slot: 1.0})
+                    writes.hincrby("lock:counters", "denied", 1)
+                writes.execute()
+            return fits
+
+    def give_back() -> None:
+        with client.lock("lock:mutex", timeout=10):
+            charged = int(client.hget("lock:ledger", "charged") or 0)
+            with client.pipeline() as writes:
+                writes.hset("lock:ledger", "charged", charged - need)
+                writes.delete(claim)
+                writes.hdel("lock:slots", slot)
+                writes.zrem("lock:deadlines", claim)
+                writes.execute()
 
     def step() -> None:
-        if change(need):
-            change(-need)
+        if take():
+            give_back()
 
     return step
 

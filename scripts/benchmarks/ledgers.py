@@ -56,7 +56,7 @@ def _load(desk: WorkStealingCoordinator, numbers: range) -> None:
             claim_id = f"mx_{desk.settings.account}_{number:011x}000000000000_nn_p1.00_s{number}"
             symbol, strategy = symbol_of(number), f"s{number}"
             slot = f"{symbol}|buy|{strategy}"
-            fields = {
+            fields: dict[str | bytes, str | int] = {
                 "slot": slot,
                 "symbol": symbol,
                 "side": "buy",
@@ -78,7 +78,7 @@ def _load(desk: WorkStealingCoordinator, numbers: range) -> None:
                 "order_id": f"o{number}",
                 "deadline_ms": 0,
             }
-            pipe.hset(desk.keys.of("claim", claim_id), mapping=fields)
+            pipe.hset(desk.keys.of("claim", claim_id), mapping=fields)  # type: ignore[arg-type]
             pipe.hset(desk.keys.slots, slot, claim_id)
             pipe.zadd(desk.keys.claims, {claim_id: number})
             pipe.zadd(desk.keys.open, {claim_id: 1 + number})

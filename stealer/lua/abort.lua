@@ -22,6 +22,7 @@ end
 redis.call('EXISTS', K.ended(id), K.heirless, K.audit)
 disown_victims(c)
 charge(-c.fund, -c.fund_crypto)
+undraw(c)
 remember_end(c, 'aborted', '0', why, by)
 forget(c)
 save_ledger()

@@ -22,9 +22,16 @@ end
 L.next_margin, L.next_cash = 0, 0
 for _, id in ipairs(redis.call('ZRANGE', K.deadlines, 0, 4095)) do
   local c = redis.call('HMGET', K.claim(id), 'need', 'crypto', 'pending', 'draw_margin', 'draw_cash')
-  local weight, waits = WEIGHT[c[2] or '0'], num(c[3]) > 0
-  L.next_margin = L.next_margin + (waits and num(c[4]) or weight.margin * num(c[1]))
-  L.next_cash = L.next_cash + (waits and num(c[5]) or weight.cash * num(c[1]))
+  local weight, margin, cash = WEIGHT[c[2] or '0'], num(c[4]), num(c[5])
+  if num(c[3]) == 0 then
+    -- The claim draws all it needs from here on; both counts and the claim say the same.
+    local all_margin, all_cash = weight.margin * num(c[1]), weight.cash * num(c[1])
+    L.since_margin = L.since_margin + all_margin - margin
+    L.since_cash = L.since_cash + all_cash - cash
+    margin, cash = all_margin, all_cash
+    redis.call('HSET', K.claim(id), 'draw_margin', int(margin), 'draw_cash', int(cash))
+  end
+  L.next_margin, L.next_cash = L.next_margin + margin, L.next_cash + cash
 end
 redis.call('HSET', K.ledger, 'begun', int(sequence))
 save_ledger()

@@ -1,7 +1,7 @@
 --[[ heartbeat: a sign of life of the owner, answered with what became of its claim.
 
 KEYS 1 account prefix   ARGV claim, fence
-Reply {'uncertified'}; {'unknown'}; {'ended', text of the end, cooldown ms};
+Reply {'uncertified'}; {'unknown'}; {'ended', text of the end};
       {'fenced', ...} or {STATE, fund, pending, filled, filled qty, order id, cause, by, cooldown ms} ]]
 --@include prelude
 --@include identity

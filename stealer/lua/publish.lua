@@ -15,7 +15,8 @@ Reply {'ok', claims deleted}; {'stale'|'uncertified'|'deposed'} ]]
 local term, sequence = num(ARGV[1]), num(ARGV[2])
 if not certified() then return {'uncertified'} end
 if term < L.term then return {'deposed'} end
-if sequence <= L.snapshot or sequence <= L.cert_snapshot or sequence > L.begun then
+-- Only the latest begun reading: what was drawn since is counted from its beginning.
+if sequence <= L.snapshot or sequence <= L.cert_snapshot or sequence ~= L.begun then
   return {'stale'}
 end
 local gone = 0

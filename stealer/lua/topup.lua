@@ -38,10 +38,12 @@ if not plan then
   return {'denied', reason, detail, '0'}
 end
 touch_plan(c, plan)
+local drawn_margin, drawn_cash = num(c.draw_margin), num(c.draw_cash)
 local steal_id = carry_out(c, plan)
 local more = #plan.inherits + #plan.victims
 redis.call('HSET', K.claim(id), 'fund', int(c.fund), 'fund_crypto', int(c.fund_crypto),
-    'draw_margin', int(c.draw_margin), 'draw_cash', int(c.draw_cash), 'pending', int(more), 'victims', append_victims(c, plan), 'spent', tostring(plan.sum),
+    'draw_margin', int(drawn_margin + c.draw_margin), 'draw_cash', int(drawn_cash + c.draw_cash),
+    'pending', int(more), 'victims', append_victims(c, plan), 'spent', tostring(plan.sum),
     'steal_id', steal_id ~= '' and steal_id or c.steal_id)
 save_ledger()
 if plan.stealing then count_attempt(plan.met) end

@@ -27,6 +27,7 @@ if penalise == '1' and (c.victims or '') ~= '' and pause > 0 then
   redis.call('SET', K.refused(c.slot), why, 'PX', int(pause))
 end
 charge(-(c.need - c.absorbed), -(c.need - c.absorbed) * c.weight.crypto)
+undraw(c)
 remember_end(c, 'unlaunched', '0', why, by)
 forget(c)
 save_ledger()

@@ -139,16 +139,16 @@ def test_environment_overrides(redis_client: redis.Redis) -> None:
             "WORK_STEALING_TOLERANCE": "0.01",
             "WORK_STEALING_PROTECTION": "0.001",
             "WORK_STEALING_COOLDOWN": "7",
-            "WORK_STEALING_MIN_PNL_IMPROVEMENT": "3",
+            "WORK_STEALING_MIN_PNL_IMPROVEMENT": "2",
             "CRYPTO_OUT_OF_HOURS_FORCE_COUNT": "2",
             "CRYPTO_OUT_OF_HOURS_TOLERANCE": "0.02",
         }
     )
     desk = Desk(redis_client, settings).open_shop(equity=10_000)
     desk.open("AAPL", pnl=1.0, usd=20_000, rests=0.002)
-    assert desk.acquire("MSFT", pnl=3.0, away=0.009).reason == "pnl_not_better"
-    assert desk.acquire("MSFT", pnl=3.1, away=0.011).reason == "not_close_enough"
-    assert desk.acquire("MSFT", pnl=3.1, away=0.009).outcome is Verdict.STEAL
+    assert desk.acquire("MSFT", pnl=2.0, away=0.009).reason == "pnl_not_better"
+    assert desk.acquire("MSFT", pnl=2.1, away=0.011).reason == "not_close_enough"
+    assert desk.acquire("MSFT", pnl=2.1, away=0.009).outcome is Verdict.STEAL
     assert 6_000 < desk.client.pttl(desk.keys.of("cooldown", "AAPL")) <= 7_000
     for number, symbol in enumerate(("BTCUSD", "ETHUSD", "UNIUSD")):
         desk.forecast(symbol, 3.0 - number)

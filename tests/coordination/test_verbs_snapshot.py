@@ -58,12 +58,13 @@ def test_a_snapshot_begun_before_certification_is_refused(desk: Desk) -> None:
         desk.account(equity=50_000, sequence=sequence)
 
 
-def test_an_overtaken_snapshot_absorbs_nothing(desk: Desk) -> None:
+def test_an_overtaken_snapshot_is_refused_and_absorbs_nothing(desk: Desk) -> None:
     claim = desk.open("AAPL", usd=10_000)
     desk.fill(claim, 30)
     first = desk.coordinator.begin_snapshot(lag_ms=0)
     desk.coordinator.begin_snapshot(lag_ms=0)
-    desk.account(equity=10_000, sequence=first)
+    with pytest.raises(StaleSnapshot):
+        desk.account(equity=10_000, sequence=first)
     assert desk.charged() == 10_000
 
 

@@ -73,6 +73,13 @@ local function pay_heir(v, freed)
   return true
 end
 
+-- A claim that never reached the broker gives back what it drew of the broker's own figures.
+local function undraw(c)
+  local margin, cash = num(c.draw_margin), num(c.draw_cash)
+  L.since_margin, L.since_cash = math.max(L.since_margin - margin, 0), math.max(L.since_cash - cash, 0)
+  L.next_margin, L.next_cash = math.max(L.next_margin - margin, 0), math.max(L.next_cash - cash, 0)
+end
+
 -- Out of every index that speaks of live claims; the slot is free from here on.
 local function unindex(c)
   redis.call('ZREM', K.open, c.id)

@@ -30,7 +30,7 @@ end
 -- The evicting claims that nobody waits for, oldest first, as candidates.
 local function heirless_claims()
   if not heirless then
-    heirless = redis.call('ZRANGE', K.heirless, 0, 63)
+    heirless = redis.call('ZRANGE', K.heirless, 0, 1023)
     for i, id in ipairs(heirless) do heirless[i] = candidate(id, 0) end
   end
   return heirless

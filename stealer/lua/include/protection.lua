@@ -36,7 +36,7 @@ end
 -- Forced now: asked for in so many words, or a top crypto while the stock market is closed.
 local function is_forced(symbol, strategy, crypto, flag)
   if flag == '1' then return true end
-  if crypto ~= '1' or session_open() or POLICY.crypto_out_of_hours_force_count < 1 then
+  if crypto ~= '1' or L.session == '' or session_open() or POLICY.crypto_out_of_hours_force_count < 1 then
     return false
   end
   if not forced_crypto then
