@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -31,7 +32,7 @@ from stealer.embedded import EmbeddedServerError
 from stealer.errors import StealerError
 from stealer.model import InvalidIntent
 from stealer.sessions import session_at
-from stealer.settings import Settings
+from stealer.settings import Settings, SettingsError
 from stealer.signals import StopFlag, on_stop
 
 #: Real seconds: the demo is on one machine, so little time is needed for what may be in flight.
@@ -121,14 +122,17 @@ def main(**options: Any) -> None:
     Exit status: 0 all well, 1 the cap was broken, something leaked or a process died, 2 bad input.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for name in ("seconds", "speed", "cash"):
+        if options[name] is not None and math.isnan(options[name]):  # no range excludes it
+            raise click.BadParameter("NaN is not a number", param_hint=f"--{name}")
     options["speed"] = options["speed"] or (BARS_SPEED if options["bars"] else SEEDED_SPEED)
     directory = Path(tempfile.mkdtemp(prefix="stealer-demo-"))
     stage = Stage(directory)
     try:
         summary, troubles = perform(stage, options)
-    except (StageError, EmbeddedServerError, StealerError, InvalidIntent, ValueError) as error:
+    except (StageError, EmbeddedServerError, StealerError, InvalidIntent, SettingsError) as error:
         click.echo(f"demo: {error}", err=True)
-        sys.exit(2 if isinstance(error, InvalidIntent | ValueError | StageError) else 1)
+        sys.exit(2 if isinstance(error, InvalidIntent | SettingsError | StageError) else 1)
     finally:
         stage.close()
         if options["keep"]:
