@@ -21,7 +21,7 @@ from enum import StrEnum
 from stealer.broker.interface import Broker, BrokerError
 from stealer.broker.order_rules import why_not
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.errors import ClaimGone, Refused, Underfunded, WrongState
+from stealer.errors import ClaimGone, Refused, StealerError, WrongState
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, SubmitResult
 from stealer.model import Claim, Decision, OrderIntent, State, Verdict, Victim
 
@@ -113,9 +113,17 @@ class Entries:
             funded = self._fund(claim, decision, give_up_at)
             if isinstance(funded, EntryResult):
                 return funded
-            return self._send(funded, stolen)
+            asked_at = self.monotonic()
+            trusted_until = asked_at + self.coordinator.launch(funded)
         except Refused as error:
             return self._lost(claim, error)
+        try:
+            return self._send(funded, trusted_until, stolen)
+        except StealerError as error:
+            # The POST may have landed, and the ledger could not be told what became of it.
+            log.warning("%s", error)
+            code = error.code if isinstance(error, Refused) else "redis"
+            return EntryResult(Ending.UNRESOLVED, code, str(error), funded, stolen_from=stolen)
 
     def _objection(self, intent: OrderIntent, market_open: bool) -> str | None:
         """Why the broker would refuse it: a victim must not die for that (PROTOCOL)."""
@@ -127,9 +135,8 @@ class Entries:
         """The ledger refused a step: give back what is reserved and say why."""
         try:
             self.coordinator.abort(claim, error.code)
-        except WrongState as later:
-            if later.state == State.LAUNCHING:
-                return EntryResult(Ending.UNRESOLVED, error.code, str(error), claim)
+        except WrongState:  # past reserved: a POST may be out
+            return EntryResult(Ending.UNRESOLVED, error.code, str(error), claim)
         except Refused as again:
             log.warning("%s", again)
         return EntryResult(Ending.DENIED, error.code, str(error))
@@ -192,22 +199,18 @@ class Entries:
 
     # ---- sending
 
-    def _send(self, claim: Claim, stolen: tuple[str, ...]) -> EntryResult:
-        """launch, POST, and the right answer to each of the four outcomes."""
-        asked_at = self.monotonic()
-        try:
-            trust = self.coordinator.launch(claim)
-        except Underfunded as error:
-            return self._lost(claim, error)
-        result = self._post(claim, asked_at + trust)
+    def _send(self, claim: Claim, trusted_until: float, stolen: tuple[str, ...]) -> EntryResult:
+        """The POST of a launched claim, and the right answer to each of the four outcomes."""
+        result = self._post(claim, trusted_until)
         settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING and stolen
-        if settling and self._surely_absent(claim):
+        repeated = bool(settling) and self._surely_absent(claim)
+        if repeated:
             self.sleep(SETTLE_SECONDS)
-            result = self._post(claim, asked_at + trust)
+            result = self._post(claim, trusted_until)
         if result.outcome is Outcome.CONFIRMED and result.order:
             return self._opened(claim, result.order, stolen)
-        if result.outcome is Outcome.DENIED:
-            self.coordinator.unlaunch(claim, f"not sent: {result.message}", refused=False)
+        if result.outcome is Outcome.DENIED:  # a repeat that is not sent leaves the refusal
+            self.coordinator.unlaunch(claim, f"not sent: {result.message}", refused=repeated)
             return EntryResult(Ending.REFUSED, result.kind or "not_sent", result.message)
         if result.outcome is Outcome.REJECTED:
             if not self._surely_absent(claim):

@@ -25,11 +25,11 @@ local function record_pair(victim, thief, victim_pnl, thief_pnl)
   local a, b = ordered(victim, thief)
   local threshold, window = POLICY.fight_threshold, seconds(POLICY.fight_window_seconds)
   local key = K.pair(a, b)
-  redis.call('LPUSH', key, int(NOW))
-  redis.call('LTRIM', key, 0, threshold)
+  local length = redis.call('LPUSH', key, int(NOW))
   redis.call('PEXPIRE', key, int(math.max(window, 1)))
-  local oldest = redis.call('LINDEX', key, threshold)
-  if not oldest or NOW - num(oldest) > window then return false end
+  if length <= threshold then return false end
+  redis.call('LTRIM', key, 0, threshold)
+  if NOW - num(redis.call('LINDEX', key, threshold)) > window then return false end
   local pause = seconds(POLICY.fight_cooldown_seconds)
   if pause > 0 then
     redis.call('SET', K.fight(a, b), a .. ' and ' .. b .. ' stole from each other more than '
