@@ -8,29 +8,18 @@ scripts decide.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from stealer.cli.operator import Operator
 from stealer.cli.views.account import Account, account, waiters
+from stealer.cli.views.case import Case, Decision, must_beat
 from stealer.cli.views.orders import Tiers, candidates
 from stealer.cli.views.reading import Reader, number_in, pairs
 from stealer.cli.views.records import Timer, timers
 from stealer.model import Claim
 from stealer.replies import Candidate
-from stealer.settings import Settings
 from stealer.tiers import distance
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A watcher's last decision, as it was recorded; ``at_ms`` None when it never asked."""
-
-    outcome: str = ""
-    reason: str = ""
-    detail: str = ""
-    at_ms: int | None = None
-    age_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +50,6 @@ class Why:
     pnl_needed: float | None
     watcher: dict[str, Any]
     changes: tuple[str, ...]
-
-
-@dataclass
-class Case:
-    """What the sentences of ``why_words`` are made from: one slot in the ledger as it is now."""
-
-    symbol: str
-    side: str
-    strategy: str
-    decision: Decision
-    account: Account
-    policy: Settings
-    claim: Claim | None
-    pnl: float | None
-    need: int | None
-    limit: float | None
-    quote: tuple[float, float] | None
-    quote_age: float | None
-    distance: float | None
-    candidates: tuple[Candidate, ...]
-    timers: list[Timer]
-    short: dict[str, int] = field(default_factory=dict)
-    victims: list[Candidate] = field(default_factory=list)
-    covered: bool = False
-    pnl_needed: float | None = None
-
-    @property
-    def is_crypto(self) -> bool:
-        """Whether it is in the crypto pool too."""
-        return self.symbol in self.policy.crypto_symbols
 
 
 #: How much a dollar of an order weighs in each pool, for stocks and for crypto.
@@ -263,11 +222,6 @@ def _quote(
     if bid is None or ask is None or at is None:
         return None, None
     return (bid, ask), max(now_ms - at, 0) / 1000
-
-
-def must_beat(pnl: float, improvement: float) -> float:
-    """What a thief's PnL must be above to take from an order of *pnl*, also below zero."""
-    return pnl + (improvement - 1) * abs(pnl)
 
 
 def _plan(case: Case) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from stealer.cli.views.case import Case, must_beat
 from stealer.cli.views.records import in_words
-from stealer.cli.views.why import Case, must_beat
 from stealer.cli.words import PROTECTIONS, money, percent, plural, pnl, span
 from stealer.model import State
 from stealer.replies import Candidate
