@@ -28,6 +28,10 @@ from stealer.model import (
 )
 from stealer.scripts import INJECTED_IDENTITY_KEY
 
+#: A watcher's status that has not been refreshed for so many seconds is a dead one's.
+#: It is on the watcher's own clock; should that be wrong, a live one writes its status again.
+STATUS_SECONDS = 3600.0
+
 
 class WorkStealingCoordinator(Ledger):
     """One account's capacity, shared with every other process that uses the same Redis.
@@ -49,9 +53,7 @@ class WorkStealingCoordinator(Ledger):
         :raises LedgerUnavailable: Redis cannot be reached; nothing is charged that the sweep will
             not give back.
         """
-        symbol, crypto = self.classify(intent.symbol)
-        if crypto and intent.side == Side.SELL:
-            raise InvalidIntent(f"side: {symbol} cannot be sold short; crypto entries are buys")
+        symbol, crypto = self.checked(intent)
         need = self.need_of(intent.side, intent.qty, intent.limit_price)
         reply = self._run(
             "acquire",
@@ -95,6 +97,16 @@ class WorkStealingCoordinator(Ledger):
             pending=int(reply[7]) + (len(reply) - 9) // 4,
         )
         return replies.funding(reply, claim)
+
+    def checked(self, intent: OrderIntent) -> tuple[str, bool]:
+        """(canonical symbol, is crypto) of an intent this account could ever admit.
+
+        :raises InvalidIntent: a symbol it does not trade, or a short sale of crypto.
+        """
+        symbol, crypto = self.classify(intent.symbol)
+        if crypto and intent.side == Side.SELL:
+            raise InvalidIntent(f"side: {symbol} cannot be sold short; crypto entries are buys")
+        return symbol, crypto
 
     def need_of(self, side: str, qty: Decimal, limit_price: Decimal) -> int:
         """What an order may cost at worst, in micro-dollars.
@@ -196,18 +208,28 @@ class WorkStealingCoordinator(Ledger):
             raise_for(reply[0], "unlaunch", claim_id)
 
     def evict(
-        self, claim_id: Claim | str, cause: str, *, by: str = "owner", raise_fence: bool = False
+        self,
+        claim_id: Claim | str,
+        cause: str,
+        *,
+        by: str = "owner",
+        raise_fence: bool = False,
+        silent_seconds: float = 0.0,
     ) -> tuple[str, str]:
         """An open order is to be canceled, irrevocably. Returns (state, broker's order id).
 
         Frees nothing: the caller sends the DELETE and ``close`` follows on evidence. With a
         ``Claim`` the fence must match; with an id (operator, keeper) it is not asked.
 
+        :param silent_seconds: evict only an owner that has been silent that long.
         :raises ClaimGone: it has ended.
+        :raises OwnerAlive: the owner gave a sign of life meanwhile.
         """
         fence = claim_id.fence if isinstance(claim_id, Claim) else ""
         id_ = claim_id.id if isinstance(claim_id, Claim) else claim_id
-        reply = self._run("evict", id_, fence, cause, by, int(raise_fence))
+        reply = self._run(
+            "evict", id_, fence, cause, by, int(raise_fence), int(silent_seconds * 1000)
+        )
         raise_for(reply[0], "evict", id_)
         return reply[0], reply[1]
 
@@ -287,8 +309,8 @@ class WorkStealingCoordinator(Ledger):
         return str(self._run("halt", reason, who)[1])
 
     def prune(self) -> None:
-        """Take out expired forecasts, waiters and watched symbols."""
-        self._run("prune")
+        """Take out expired forecasts, waiters, watched symbols and statuses of dead watchers."""
+        self._run("prune", int(STATUS_SECONDS * 1000))
 
     # ---- the specification's own names
 

@@ -21,9 +21,9 @@ from enum import StrEnum
 from stealer.broker.interface import Broker, BrokerError
 from stealer.broker.order_rules import why_not
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.errors import ClaimGone, Refused, StealerError, WrongState
+from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, SubmitResult
-from stealer.model import Claim, Decision, OrderIntent, State, Verdict, Victim
+from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class Entries:
     """Opens and takes back entries for one process.
 
     :param on_step: told each step in a few words, for status and logs.
+    :param should_stop: asked before a new order may go out; what is reserved is then given up.
     :param sleep, monotonic: the clock, in seconds.
     """
 
@@ -80,12 +81,14 @@ class Entries:
         broker: Broker,
         *,
         on_step: Callable[[str], None] = lambda step: None,
+        should_stop: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.coordinator = coordinator
         self.broker = broker
         self.on_step = on_step
+        self.should_stop = should_stop
         self.sleep = sleep
         self.monotonic = monotonic
 
@@ -113,6 +116,8 @@ class Entries:
             funded = self._fund(claim, decision, give_up_at)
             if isinstance(funded, EntryResult):
                 return funded
+            if self.should_stop():
+                return self._given_up(funded)
             asked_at = self.monotonic()
             trusted_until = asked_at + self.coordinator.launch(funded)
         except Refused as error:
@@ -156,6 +161,8 @@ class Entries:
             if decision.outcome is Verdict.DENIED:
                 self.coordinator.abort(claim, decision.reason)
                 return EntryResult(Ending.DENIED, decision.reason, decision.detail)
+            if self.should_stop():
+                return self._given_up(claim)
             if self.monotonic() >= give_up_at:
                 self.coordinator.abort(claim, "victims did not end in time")
                 waiting = ", ".join(victim.symbol for victim in decision.victims)
@@ -163,6 +170,11 @@ class Entries:
             if all(victim.id in asked for victim in decision.victims):
                 self.coordinator.wait(claim.slot, pause)
                 pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _given_up(self, claim: Claim) -> EntryResult:
+        """A stop was asked for: nothing was sent, so nothing need be."""
+        self.coordinator.abort(claim, "stopped")
+        return EntryResult(Ending.DENIED, "stopped", "it was told to stop")
 
     def _end_victim(self, victim: Victim, asked: dict[str, float]) -> None:
         """Request the cancel (again after a while) and close the claim if its order is over.
@@ -183,11 +195,14 @@ class Entries:
     def settle(self, claim_id: str) -> BrokerOrder | None:
         """Look one order up and tell the ledger what it is; None when the broker knows none.
 
+        An order that a person replaced is left to the keeper: its capacity is now the new order's,
+        which counts as foreign only after the next snapshot, and must not be free before that.
+
         :raises BrokerError: no trustworthy answer.
         """
         order = self.broker.order_by_client_id(claim_id)
-        if order is None:
-            return None
+        if order is None or order.status == "replaced":
+            return order
         try:
             if order.is_terminal:
                 self.coordinator.close(claim_id, order)
@@ -254,14 +269,15 @@ class Entries:
 
     def _opened(self, claim: Claim, order: BrokerOrder, stolen: tuple[str, ...]) -> EntryResult:
         """Tell the ledger; an order it no longer knows is taken back at once."""
+        if order.is_terminal:
+            self.coordinator.close(claim.id, order)
+            return EntryResult(Ending.OPEN, "", "", claim, order, stolen)
         try:
             self.coordinator.confirm(claim, order)
         except ClaimGone as error:
             log.warning("%s; its order is canceled", error)
             self.broker.cancel(order.id)
             return EntryResult(Ending.DENIED, error.code, str(error))
-        if order.is_terminal:
-            self.coordinator.close(claim.id, order)
         return EntryResult(Ending.OPEN, "", "", claim, order, stolen)
 
     # ---- taking back
@@ -279,6 +295,10 @@ class Entries:
             return True
         except WrongState:
             pass
+        except Uncertified as error:
+            log.warning("%s; its order is canceled, the keeper tells the ledger", error)
+            self._cancel_unheard(claim)
+            return False
         except Refused as error:
             log.warning("%s", error)
             return False
@@ -303,3 +323,12 @@ class Entries:
                 return False
             self.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _cancel_unheard(self, claim: Claim) -> None:
+        """Cancel the own order while the ledger cannot be told."""
+        try:
+            order = self.broker.order_by_client_id(claim.id)
+            if order is not None and not order.is_terminal:
+                self.broker.cancel(order.id)
+        except BrokerError as error:
+            log.warning("canceling %s: %s", claim.symbol, error)

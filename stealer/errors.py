@@ -51,6 +51,10 @@ class WrongState(Refused):
         self.state = state
 
 
+class OwnerAlive(Refused):
+    """The owner was thought to be silent for ever, and has spoken."""
+
+
 class Halted(Refused):
     """An operator has stopped all new orders."""
 
@@ -83,6 +87,7 @@ _CODES: dict[str, tuple[type[Refused], str]] = {
     "gone": (ClaimGone, "the claim no longer exists"),
     "fenced": (Fenced, "the claim has been taken over; its fence is not ours"),
     "late": (Late, "the claim's deadline has passed"),
+    "alive": (OwnerAlive, "its owner gave a sign of life"),
     "not_due": (Refused, "the claim's deadline has not passed yet"),
     "halted": (Halted, "an operator has halted new orders"),
     "underfunded": (Underfunded, "the claim is not fully funded"),

@@ -131,7 +131,7 @@ PARTED: dict[str, tuple[str, str]] = {
         "String with TTL. When a watcher's task began (ms); the task lives as long as the key.",
     ),
     "fills": ("fills:{0}", "List with TTL. 'claim qty' of each ended claim of a task that filled."),
-    "seen": ("seen:{0}", "String with TTL. A request id that must not be carried out twice."),
+    "seen": ("seen:{0}", "String with TTL. A steal id that ``record_steal`` has recorded already."),
 }
 
 #: The line of the prelude after which Lua knows the prefix.

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from stealer.broker.interface import BrokerError
+from stealer.broker.order_rules import MIN_CRYPTO_DOLLARS, MIN_STOCK_DOLLARS
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.errors import LedgerUnavailable, Refused, Uncertified
@@ -73,7 +74,7 @@ class EntryWatcher:
         self._should_stop = should_stop
         self._sleep, self._monotonic, self._now = sleep, monotonic, now
         self._on_move = on_move
-        symbol, self._is_crypto = coordinator.classify(task.intent.symbol)
+        symbol, self._is_crypto = coordinator.checked(task.intent)
         intent = task.intent
         self.slot = f"{symbol}|{intent.side}|{intent.strategy}"
         self.claim: Claim | None = None
@@ -132,9 +133,20 @@ class EntryWatcher:
             return self._finish(Phase.DONE, "target", "the target is filled")
         if task.age_seconds >= self.task.expiry_seconds:
             return self._finish(Phase.EXPIRED, "expiry", "its time is over")
+        if self.claim is None and self.status.reason == "replaced":
+            return self._finish(
+                Phase.STOPPED, "replaced", "a person replaced its order: now theirs"
+            )
+        if self.claim is None and filled and self._is_crumb(self.task.target - filled):
+            return self._finish(Phase.DONE, "target", "the rest is less than the broker takes")
         if self.claim is None:
             self._consider(self.task.target - filled)
         return None
+
+    def _is_crumb(self, qty: Decimal) -> bool:
+        """Less than the broker's smallest order."""
+        least = MIN_CRYPTO_DOLLARS if self._is_crypto else MIN_STOCK_DOLLARS
+        return qty * self.task.intent.limit_price < least
 
     def _remembered(self) -> Task:
         """What the ledger knows of the task, over all restarts."""

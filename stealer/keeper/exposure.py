@@ -16,7 +16,8 @@ from stealer.model import MICRO
 from stealer.replies import AccountFigures
 from stealer.settings import Settings
 
-#: The price of a symbol in dollars, for foreign orders without a limit; None when unknown.
+#: The price of a symbol in dollars, for foreign orders without a limit and for short sales; None
+#: when unknown.
 PriceOf = Callable[[str], Decimal | None]
 
 
@@ -75,7 +76,11 @@ def _added_exposure(
 
 
 def _price(order: BrokerOrder, marks: dict[str, Decimal], price_of: PriceOf) -> Decimal:
-    price = order.limit_price or marks.get(order.symbol) or price_of(order.symbol)
+    """What one unit may cost. A sale's limit is the least it brings: the market may pay more."""
+    price = order.limit_price
+    if price is None or order.side == "sell":
+        market = marks.get(order.symbol) or price_of(order.symbol)
+        price = max((p for p in (price, market) if p is not None), default=None)
     if price is None:
         raise UnpricedOrder(
             f"order {order.id} ({order.side} {order.qty} {order.symbol}, not ours) has no limit "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime
 from decimal import Decimal
 
 from stealer.broker.interface import Broker
@@ -51,10 +50,6 @@ class Feeds:
         self._unquoted = missing
 
     def price_of(self, symbol: str) -> Decimal | None:
-        """A price for a foreign order without a limit: the ask, being the dearer side."""
+        """A price for a foreign order: the ask, being the dearer side."""
         quote = self._broker.quotes([symbol]).get(symbol)
         return quote.ask if quote else None
-
-    def market_time(self) -> datetime:
-        """The market's time now."""
-        return self._clock.now()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import Deposed, LedgerUnavailable, Refused, StaleSnapshot
+from stealer.evidence import BrokerOrder
 from stealer.keeper.certification import Certifier
 from stealer.keeper.exposure import UnpricedOrder, figures
 from stealer.keeper.feeds import Feeds
@@ -54,6 +55,7 @@ class Keeper:
         self._sweeper = Sweeper(coordinator, broker, self._reconciler, monotonic)
         self._certifier = Certifier(coordinator, broker, monotonic)
         self._prune_at = float("-inf")
+        self._orders: tuple[BrokerOrder, ...] | None = None
         self._complaints: dict[str, str] = {}
 
     def keep(self, poll_seconds: float, should_stop: Callable[[], bool]) -> None:
@@ -83,7 +85,9 @@ class Keeper:
         try:
             if self._guarded("certification", lambda: self._certifier.certified(term)):
                 self._guarded("session", lambda: self._feeds.publish_session(term))
+                self._orders = None
                 self._guarded("account", lambda: self._account(term))
+                self._guarded("orders", self._mend)
                 claims = self.coordinator.claims()
                 self._guarded("quotes", lambda: self._feeds.publish_quotes(claims.values()))
                 self._guarded("sweep", lambda: self._sweeper.sweep(claims, term))
@@ -96,12 +100,17 @@ class Keeper:
         return True
 
     def _account(self, term: int) -> None:
-        """begin, read orders, then positions, then the account; publish; then compare."""
+        """begin, read orders, then positions, then the account; condemn strays; publish."""
         sequence = self.coordinator.begin_snapshot(term)
         snapshot = self._broker.snapshot()
+        self._orders = snapshot.orders
         account = self.coordinator.settings.account
         for warning in snapshot.warnings:
             log.warning("%s", warning)
+        claims = self.coordinator.claims()
+        if not self._reconciler.condemn_strays(snapshot.orders, claims, term):
+            log.warning("an order is not counted by any claim: the account is read once more")
+            return
         published = figures(
             snapshot,
             self.coordinator.settings,
@@ -112,10 +121,20 @@ class Keeper:
             self.coordinator.publish_account(published, sequence=sequence, term=term)
         except StaleSnapshot as error:
             log.info("%s", error)
-        self._reconciler.mend(snapshot.orders, self.coordinator.claims(), term)
+
+    def _mend(self) -> None:
+        """Compare what was listed with the claims, also when the account could not be published."""
+        if self._orders is not None:
+            self._reconciler.mend(self._orders, self.coordinator.claims())
 
     def _guarded(self, what: str, step: Callable[[], bool | None]) -> bool:
-        """Run one step; a failure of the broker is said once and ends the step only."""
+        """Run one step; a failure of the broker is said once and ends the step only.
+
+        A pass that outlasts the lease does no more: somebody else may keep the account by now.
+        """
+        if not self.leadership.holds():
+            log.warning("%s: left out, the lease has run out during this pass", what)
+            return False
         try:
             done = step()
         except Deposed:

@@ -34,7 +34,10 @@ def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = 
         sleep=stop.wait,
     )
     if once:
-        return 0 if keeper.run_once() else 1
+        try:
+            return 0 if keeper.run_once() else 1
+        finally:
+            keeper.leadership.release()
     with on_stop(stop.set):
         keeper.keep(poll_seconds, stop.is_set)
     return 0

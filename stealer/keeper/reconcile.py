@@ -3,7 +3,8 @@
 Orders are the truth. Before any verdict there is one targeted query, because a list is already old
 when it is compared. What is repaired here (PROTOCOL, "Transitions"):
 
-- an order with our prefix and no claim is condemned: counted in full, then canceled;
+- an order with our prefix and no claim is condemned: counted in full, then canceled; before the
+  snapshot is published, since foreign exposure does not count it either;
 - a claim whose order the list does not show is looked up, and closed if the order is over;
 - a claim whose order shows new fills, or shows at all while launching, is confirmed.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from stealer.broker.interface import Broker
+from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone
 from stealer.evidence import BrokerOrder
@@ -36,23 +37,56 @@ class Reconciler:
         self._coordinator = coordinator
         self._broker = broker
         self._missing: set[str] = set()
+        #: When each absent claim was last looked up, counted in look-ups: all have their turn.
+        self._looked_up: dict[str, int] = {}
+        self._count = 0
 
-    def mend(self, orders: Iterable[BrokerOrder], claims: dict[str, Claim], term: int) -> None:
+    def condemn_strays(
+        self, orders: Iterable[BrokerOrder], claims: dict[str, Claim], term: int
+    ) -> bool:
+        """Condemn each listed order of ours that no claim in *claims* stands for.
+
+        False when one has filled since the list: positions read meanwhile may not show it, so
+        they must not be published.
+
+        :raises BrokerError: a look-up failed; the same holds.
+        """
+        known = True
+        for order in self._ours(orders).values():
+            claim = claims.get(order.client_order_id)
+            if claim is None or claim.state in (State.CLOSED, State.RESERVED):
+                known = self._condemn(order, term) and known
+        return known
+
+    def mend(self, orders: Iterable[BrokerOrder], claims: dict[str, Claim]) -> None:
         """Compare the listed open *orders* with *claims*, which were read after the list.
 
         :raises BrokerError: a look-up failed; the next pass goes on.
         """
-        account = self._coordinator.settings.account
-        listed = {o.client_order_id: o for o in orders if is_ours(o.client_order_id, account)}
+        listed = self._ours(orders)
         for order in listed.values():
             claim = claims.get(order.client_order_id)
             if claim is None or claim.state in (State.CLOSED, State.RESERVED):
-                self._condemn(order, term)
-            elif claim.state is State.LAUNCHING or order.filled_qty > claim.filled_qty:
+                continue
+            if claim.state is State.LAUNCHING or order.filled_qty > claim.filled_qty:
                 self._confirm(claim, order)
         absent = [c for c in claims.values() if c.state in AT_BROKER and c.id not in listed]
+        self._looked_up = {i: n for i, n in self._looked_up.items() if i in claims}
+        absent.sort(key=lambda claim: self._looked_up.get(claim.id, 0))
+        failed: BrokerError | None = None
         for claim in absent[:LOOKUPS_A_PASS]:
-            self.look_up(claim)
+            self._count += 1
+            self._looked_up[claim.id] = self._count
+            try:
+                self.look_up(claim)
+            except BrokerError as error:  # one order that cannot be read delays no other
+                failed = error
+        if failed:
+            raise failed
+
+    def _ours(self, orders: Iterable[BrokerOrder]) -> dict[str, BrokerOrder]:
+        account = self._coordinator.settings.account
+        return {o.client_order_id: o for o in orders if is_ours(o.client_order_id, account)}
 
     def look_up(self, claim: Claim) -> BrokerOrder | None:
         """One targeted query; close, confirm, or report an open claim without any order."""
@@ -75,15 +109,23 @@ class Reconciler:
         except ClaimGone:
             log.debug("%s was closed meanwhile", claim.id)
 
-    def _condemn(self, listed: BrokerOrder, term: int) -> None:
-        """An order of ours without a claim, if it is still live and still without one."""
+    def _condemn(self, listed: BrokerOrder, term: int) -> bool:
+        """An order of ours without a claim, if it is still live and still without one.
+
+        False when it has filled and nothing in the ledger counts that.
+        """
         order = self._broker.order_by_client_id(listed.client_order_id)
-        if order is None or order.is_terminal:
-            return
+        if order is None:
+            return True
         claim = self._coordinator.claim(order.client_order_id)
-        if claim and claim.state not in (State.CLOSED, State.RESERVED):
-            return
+        if order.is_terminal:
+            return claim is not None or order.filled_qty <= listed.filled_qty
+        if claim and claim.state is State.RESERVED:
+            return False  # a write was lost; the sweep aborts the claim, then this is a stray
+        if claim and claim.state is not State.CLOSED:
+            return True
         parts = decode(order.client_order_id)
         self._coordinator.condemn(order, term, parts.strategy if parts else "unknown")
         log.error("condemned %s %s: an order without a claim", order.symbol, order.client_order_id)
         self._broker.cancel(order.id)
+        return True

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from stealer.broker.interface import Broker
+from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import Refused
 from stealer.keeper.reconcile import Reconciler
@@ -46,23 +46,32 @@ class Sweeper:
     def sweep(self, claims: dict[str, Claim], term: int) -> None:
         """One pass over *claims*.
 
-        :raises BrokerError: a look-up failed; nothing was concluded from that.
+        :raises BrokerError: a look-up failed, after all the others; nothing was concluded from it.
         """
         now_ms = self._coordinator.now_ms()
+        failed: BrokerError | None = None
         for claim in claims.values():
-            overdue = 0 < claim.deadline_ms < now_ms
-            if claim.state is State.RESERVED and overdue:
-                if self._coordinator.abort_overdue(claim.id):
-                    log.warning("aborted %s %s: its deadline passed", claim.symbol, claim.id)
-            elif claim.state is State.LAUNCHING and overdue:
-                self._resolve_launch(claim, term)
-            elif claim.state is State.EVICTING:
-                self._repeat_delete(claim)
+            try:
+                self._finish(claim, 0 < claim.deadline_ms < now_ms, term)
+            except BrokerError as error:  # one order that cannot be read delays no other
+                failed = error
         for claim_id in self._coordinator.silent_claims():
             self._orphan(claims.get(claim_id))
         for memory in (self._absent_since, self._delete_at):
             for gone in memory.keys() - claims.keys():
                 del memory[gone]
+        if failed:
+            raise failed
+
+    def _finish(self, claim: Claim, overdue: bool, term: int) -> None:
+        """What one claim's state and deadline ask for."""
+        if claim.state is State.RESERVED and overdue:
+            if self._coordinator.abort_overdue(claim.id):
+                log.warning("aborted %s %s: its deadline passed", claim.symbol, claim.id)
+        elif claim.state is State.LAUNCHING and overdue:
+            self._resolve_launch(claim, term)
+        elif claim.state is State.EVICTING:
+            self._repeat_delete(claim)
 
     def _resolve_launch(self, claim: Claim, term: int) -> None:
         """Freed only after a 404 that lasts longer than anything in flight can."""
@@ -90,7 +99,12 @@ class Sweeper:
         if claim is None or claim.state is not State.OPEN:
             return
         try:
-            _, order_id = self._coordinator.evict(claim.id, "orphan", by="keeper")
+            _, order_id = self._coordinator.evict(
+                claim.id,
+                "orphan",
+                by="keeper",
+                silent_seconds=self._coordinator.settings.orphan_seconds,
+            )
         except Refused as error:
             log.debug("%s", error)
             return

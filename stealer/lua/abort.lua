@@ -19,7 +19,7 @@ if by == 'sweep' then
 elseif c.fence ~= fence then
   return {'fenced'}
 end
-redis.call('EXISTS', K.ended(id), K.heirless, K.audit)
+touch(c)
 disown_victims(c)
 charge(-c.fund, -c.fund_crypto)
 undraw(c)

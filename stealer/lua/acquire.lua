@@ -75,13 +75,13 @@ end
 
 local rival = best_waiter(with_heirless(room()), pnl, slot)
 if rival then
-  wake(rival)
+  if dry ~= '1' then wake(rival) end
   return denied('yield', rival .. ' is worth more and fits what is free')
 end
 local plan, reason, detail, met, tried = plan_funding(thief, thief.need,
     thief.need * thief.weight.crypto, 0, enabled)
 if not plan then
-  if tried then count_attempt(met) end
+  if tried and dry ~= '1' then count_attempt(met) end
   return denied(reason, detail)
 end
 if dry == '1' or POLICY.dry_run > 0 then

@@ -16,6 +16,7 @@ if not certified() then return {'uncertified'} end
 local id = redis.call('HGET', K.slots, slot)
 local c = id and load_claim(id)
 if not c then return {'none'} end
+if c.owner == owner and c.state ~= 'reserved' then return {'adopted', id} end -- a repeated call
 local age = NOW - num(redis.call('ZSCORE', K.beats, id))
 if age < silent then return {'busy', c.owner, int(age)} end
 if c.state == 'reserved' then return {'wrong_state:reserved'} end

@@ -11,11 +11,16 @@ Reply {'ok', sequence}; {'uncertified'|'deposed'} ]]
 local term, lag = unpack(ARGV)
 if not certified() then return {'uncertified'} end
 if num(term) < L.term then return {'deposed'} end
+redis.call('EXISTS', K.unabsorbed, K.deadlines)
 local sequence = next_sequence()
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.unabsorbed, '-inf', int(NOW - num(lag)),
     'LIMIT', 0, 1000)) do
   local filled = redis.call('HGET', K.claim(id), 'filled')
-  redis.call('HSET', K.claim(id), 'noted', filled or '0', 'noted_in', int(sequence))
+  if filled then
+    redis.call('HSET', K.claim(id), 'noted', filled, 'noted_in', int(sequence))
+  else
+    redis.call('ZREM', K.unabsorbed, id) -- somebody deleted the claim by hand
+  end
 end
 -- What is charged but not yet at the broker cannot be in the figures that are about to be read;
 -- what its pending victims hold there still is, and will be given back.
@@ -33,6 +38,6 @@ for _, id in ipairs(redis.call('ZRANGE', K.deadlines, 0, 4095)) do
   end
   L.next_margin, L.next_cash = L.next_margin + margin, L.next_cash + cash
 end
-redis.call('HSET', K.ledger, 'begun', int(sequence))
+redis.call('HSET', K.ledger, 'begun', int(sequence), 'begun_ms', int(NOW))
 save_ledger()
 return {'ok', int(sequence)}

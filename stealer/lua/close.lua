@@ -6,7 +6,7 @@ charged until an account snapshot shows it as position. By anyone; safe to repea
 
 KEYS 1 account prefix
 ARGV claim, order id, terminal status, filled qty, filled micro-dollars at the worst price
-Reply {'closed', freed}; {'gone'|'wrong_state:reserved'|'uncertified'} ]]
+Reply {'closed', freed, an heir was paid (0|1)}; {'gone'|'wrong_state:reserved'|'uncertified'} ]]
 --@include prelude
 --@include identity
 --@include ledger
@@ -17,7 +17,7 @@ local c = load_claim(id)
 if not c then return {'gone'} end
 if c.state == 'reserved' then return {'wrong_state:reserved'} end
 if c.state == 'closed' then return {'closed', '0'} end
-redis.call('EXISTS', K.ended(id), K.unabsorbed, K.wake(c.slot), K.fills(c.ticket or ''))
+touch(c)
 -- Fills are remembered as long as their task, and a week at least.
 local fills_ms = math.max(redis.call('PTTL', K.ticket(c.ticket or '')), 604800000)
 filled = math.max(c.filled, math.min(num(filled), c.need))
@@ -29,7 +29,7 @@ if (c.ticket or '') ~= '' and filled > 0 then
   redis.call('RPUSH', K.fills(c.ticket), id .. ' ' .. filled_qty)
   redis.call('PEXPIRE', K.fills(c.ticket), int(fills_ms))
 end
-local paid = pay_heir(c, freed)
+local heir_slot = pay_heir(c, freed)
 unindex(c)
 remember_end(c, status, filled_qty, c.cause or '', c.by or '')
 if kept > 0 then
@@ -45,5 +45,6 @@ end
 save_ledger()
 count('closed:' .. status)
 wake(c.slot)
+if heir_slot then wake(heir_slot) end
 if freed > 0 then wake_best() end
-return {'closed', int(freed), paid and '1' or '0'}
+return {'closed', int(freed), heir_slot and '1' or '0'}

@@ -16,7 +16,7 @@ if not certified() then return {'uncertified'} end
 if num(term) < L.term then return {'deposed'} end
 local state = redis.call('HGET', K.claim(id), 'state')
 if state and state ~= 'closed' then return {state} end
-redis.call('EXISTS', K.claim(id), K.claims, K.heirless, K.unabsorbed, K.audit)
+touch({id = id, slot = slot})
 local known = state == 'closed' and load_claim(id)
 local absorbed = known and known.absorbed or 0
 local before = known and math.max(known.filled - absorbed, 0) or 0

@@ -16,7 +16,7 @@ local c = load_claim(id)
 if not c then return {'gone'} end
 if c.state == 'reserved' then return {'wrong_state:reserved'} end
 if c.state == 'closed' then return {'closed'} end
-redis.call('EXISTS', K.open, K.unabsorbed, K.claim(id))
+touch(c)
 if c.state == 'launching' then
   local pnl = redis.call('ZSCORE', K.forecasts, c.symbol .. '|' .. c.strategy) or c.pnl
   redis.call('HSET', K.claim(id), 'state', 'open', 'order_id', order_id, 'opened_ms', int(NOW),

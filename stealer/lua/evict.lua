@@ -4,19 +4,25 @@ Guarantee: nothing is freed: only `close` does that, on terminal evidence. By ow
 orphan rule. With raise = 1 the owner's fence is raised, so that its later calls are refused. The
 first cause stays. Nobody inherits yet: the claim becomes heirless.
 
-KEYS 1 account prefix   ARGV claim, fence ('' when not the owner), cause, by, raise (0|1)
-Reply {'evicting', order id}; {STATE} for a claim that is not open; {'gone'|'fenced'|'uncertified'} ]]
+KEYS 1 account prefix
+ARGV claim, fence ('' when not the owner), cause, by, raise (0|1), ms the owner must have been silent
+     (0: whatever it says)
+Reply {'evicting', order id}; {STATE} for a claim that is not open; {'alive'} for an owner that gave a
+      sign of life; {'gone'|'fenced'|'uncertified'} ]]
 --@include prelude
 --@include identity
 --@include ledger
 --@include claims
-local id, fence, cause, by, raise = unpack(ARGV)
+local id, fence, cause, by, raise, silent = unpack(ARGV)
 if not certified() then return {'uncertified'} end
 local c = load_claim(id)
 if not c then return {'gone'} end
 if fence ~= '' and c.fence ~= fence then return {'fenced'} end
+if num(silent) > 0 and NOW - num(redis.call('ZSCORE', K.beats, id)) < num(silent) then
+  return {'alive'}
+end
 if c.state == 'open' then
-  redis.call('EXISTS', K.heirless, K.audit)
+  touch(c)
   redis.call('HSET', K.claim(id), 'state', 'evicting', 'evicted_ms', int(NOW), 'cause', cause,
       'by', by, 'heir', '')
   redis.call('ZREM', K.open, id)

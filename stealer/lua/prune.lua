@@ -18,5 +18,10 @@ for _, slot in ipairs(redis.call('ZRANGE', K.waiters, 0, 1023)) do
     redis.call('HDEL', K.waiting, slot)
   end
 end
+local statuses = redis.call('HGETALL', K.watchers)
+for i = 1, #statuses, 2 do
+  local seen = num(string.match(statuses[i + 1], '"seen": ([%d.]+)')) * 1000
+  if NOW - seen > num(ARGV[1]) then redis.call('HDEL', K.watchers, statuses[i]) end
+end
 redis.call('ZREMRANGEBYSCORE', K.watched, '-inf', int(NOW))
 return {'ok', int(#expired)}

@@ -1,5 +1,7 @@
 --[[ publish: the keeper writes an account snapshot into the ledger.
 
+The figures are as old as the beginning of their reading, however long the reading took.
+
 Guarantee: refuses a sequence not above the last published one and the certificate's, and a lower
 keeper term. Sets limits, positions, foreign exposure and the broker's own figures; absorbs the fills
 that were noted when the snapshot began, so that a fill is counted at least once at any moment.
@@ -19,6 +21,7 @@ if term < L.term then return {'deposed'} end
 if sequence <= L.snapshot or sequence <= L.cert_snapshot or sequence ~= L.begun then
   return {'stale'}
 end
+touch()
 local gone = 0
 for _, id in ipairs(redis.call('ZRANGE', K.unabsorbed, 0, 999)) do
   local c = load_claim(id)
@@ -40,7 +43,7 @@ end
 redis.call('HSET', K.ledger, 'limit_total', ARGV[3], 'limit_crypto', ARGV[4], 'positions_total',
     ARGV[5], 'positions_crypto', ARGV[6], 'foreign_total', ARGV[7], 'foreign_crypto', ARGV[8],
     'power_margin', ARGV[9], 'power_cash', ARGV[10], 'snapshot', int(sequence),
-    'account_ms', int(NOW))
+    'account_ms', redis.call('HGET', K.ledger, 'begun_ms') or int(NOW))
 -- What was charged after the snapshot began is what its figures cannot show yet.
 L.since_margin, L.since_cash = L.next_margin, L.next_cash
 save_ledger()

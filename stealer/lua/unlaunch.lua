@@ -21,7 +21,7 @@ elseif c.fence ~= fence then
   return {'fenced'}
 end
 if c.state ~= 'launching' then return {'wrong_state:' .. c.state} end
-redis.call('EXISTS', K.ended(id), K.refused(c.slot), K.audit)
+touch(c)
 local pause = seconds(POLICY.cooldown_seconds)
 if penalise == '1' and (c.victims or '') ~= '' and pause > 0 then
   redis.call('SET', K.refused(c.slot), why, 'PX', int(pause))

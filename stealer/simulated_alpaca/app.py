@@ -54,8 +54,13 @@ def build_app(world: World, config: ServerConfig) -> ASGIApp:
     )
     app.state.world = world
     return Gate(
-        app, world.exchange.faults, RateLimiter(config.rate_limit),
-        RateLimiter(config.data_rate_limit), world.now, config.key, config.secret,
+        app,
+        world.exchange.faults,
+        RateLimiter(config.rate_limit),
+        RateLimiter(config.data_rate_limit),
+        world.now,
+        config.key,
+        config.secret,
     )
 
 

@@ -42,57 +42,134 @@ SECONDS = click.FloatRange(min=0)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 picks a free port.")
 @click.option("--cash", type=number, default=_EXCHANGE.cash, help="Cash at the start, USD.")
 @click.option("--seed", type=int, default=_EXCHANGE.seed, help="Seed of market and fills.")
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0,
-              help="Market seconds a real second.")
-@click.option("--start", help=f"Market time at the start, ISO 8601.  [default: the bars' first "
-              f"common moment, else {DEFAULT_START}]")
-@click.option("--clock", "clock_text", help="A shared market clock, ISO@UNIX*SPEED or 'system'; "
-              "instead of --start and --speed.")
-@click.option("--bars", multiple=True, type=click.Path(dir_okay=False), metavar="FILE",
-              help="CSV or CSV.GZ of bars to play; repeatable.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    help="Market seconds a real second.",
+)
+@click.option(
+    "--start",
+    help=f"Market time at the start, ISO 8601.  [default: the bars' first "
+    f"common moment, else {DEFAULT_START}]",
+)
+@click.option(
+    "--clock",
+    "clock_text",
+    help="A shared market clock, ISO@UNIX*SPEED or 'system'; instead of --start and --speed.",
+)
+@click.option(
+    "--bars",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="CSV or CSV.GZ of bars to play; repeatable.",
+)
 @click.option("--symbols", help="Comma separated; default: all of the market.")
-@click.option("--rate-limit", type=click.IntRange(min=0), default=_SERVER.rate_limit,
-              help="Trading requests a minute and key; 0 for none.")
-@click.option("--data-rate-limit", type=click.IntRange(min=0), default=_SERVER.data_rate_limit,
-              help="Market data requests a minute and key; 0 for none.")
-@click.option("--accept-latency", type=SECONDS, default=_EXCHANGE.accept_latency,
-              help="Real seconds from submitted to new.")
-@click.option("--cancel-latency", type=SECONDS, default=_EXCHANGE.cancel_latency,
-              help="Real seconds from pending_cancel to canceled.")
-@click.option("--release-latency", type=SECONDS, default=_EXCHANGE.release_latency,
-              help="Real seconds that a canceled order's funds stay held.")
-@click.option("--partial-probability", type=click.FloatRange(0, 1),
-              default=_EXCHANGE.partial_probability, help="Chance that a fill is partial.")
-@click.option("--spread-bps", type=number, default=_EXCHANGE.spread_bps,
-              help="Bid to ask, basis points of the mid.")
-@click.option("--crypto-fee-bps", type=number, default=_EXCHANGE.crypto_fee_bps,
-              help="Fee on crypto, taken from what is received.")
-@click.option("--leverage", type=number, default=_EXCHANGE.leverage,
-              help="The judge's cap on the total pool, times equity.")
-@click.option("--judge-window", type=SECONDS, default=_EXCHANGE.judge_window,
-              help="Real seconds of prices that a client may have acted on.")
-@click.option("--buying-power-checks/--no-buying-power-checks",
-              default=_EXCHANGE.enforce_buying_power,
-              help="Off: accept orders beyond the buying power, for the judge to see.")
-@click.option("--all-buys-reduce-cash", is_flag=True,
-              help="Stock buys, too, reduce non-marginable buying power.")
-@click.option("--offhours-cancel-waits", is_flag=True,
-              help="A stock's cancel off hours waits for the session.")
+@click.option(
+    "--rate-limit",
+    type=click.IntRange(min=0),
+    default=_SERVER.rate_limit,
+    help="Trading requests a minute and key; 0 for none.",
+)
+@click.option(
+    "--data-rate-limit",
+    type=click.IntRange(min=0),
+    default=_SERVER.data_rate_limit,
+    help="Market data requests a minute and key; 0 for none.",
+)
+@click.option(
+    "--accept-latency",
+    type=SECONDS,
+    default=_EXCHANGE.accept_latency,
+    help="Real seconds from submitted to new.",
+)
+@click.option(
+    "--cancel-latency",
+    type=SECONDS,
+    default=_EXCHANGE.cancel_latency,
+    help="Real seconds from pending_cancel to canceled.",
+)
+@click.option(
+    "--release-latency",
+    type=SECONDS,
+    default=_EXCHANGE.release_latency,
+    help="Real seconds that a canceled order's funds stay held.",
+)
+@click.option(
+    "--partial-probability",
+    type=click.FloatRange(0, 1),
+    default=_EXCHANGE.partial_probability,
+    help="Chance that a fill is partial.",
+)
+@click.option(
+    "--spread-bps",
+    type=number,
+    default=_EXCHANGE.spread_bps,
+    help="Bid to ask, basis points of the mid.",
+)
+@click.option(
+    "--crypto-fee-bps",
+    type=number,
+    default=_EXCHANGE.crypto_fee_bps,
+    help="Fee on crypto, taken from what is received.",
+)
+@click.option(
+    "--leverage",
+    type=number,
+    default=_EXCHANGE.leverage,
+    help="The judge's cap on the total pool, times equity.",
+)
+@click.option(
+    "--judge-window",
+    type=SECONDS,
+    default=_EXCHANGE.judge_window,
+    help="Real seconds of prices that a client may have acted on.",
+)
+@click.option(
+    "--buying-power-checks/--no-buying-power-checks",
+    default=_EXCHANGE.enforce_buying_power,
+    help="Off: accept orders beyond the buying power, for the judge to see.",
+)
+@click.option(
+    "--all-buys-reduce-cash",
+    is_flag=True,
+    help="Stock buys, too, reduce non-marginable buying power.",
+)
+@click.option(
+    "--offhours-cancel-waits",
+    is_flag=True,
+    help="A stock's cancel off hours waits for the session.",
+)
 @click.option("--key", default="", help="Accept only this API key.")
 @click.option("--secret", default="", help="Accept only this API secret.")
 def main(**options: Any) -> None:
     """An Alpaca-shaped paper broker for demo, tests and replay."""
     source = _source(options["bars"], options["symbols"], options["seed"])
     clock = _clock(options, source)
-    config = ExchangeConfig(enforce_buying_power=options["buying_power_checks"], **{
-        name: options[name] for name in (
-            "cash", "seed", "accept_latency", "cancel_latency", "release_latency",
-            "partial_probability", "spread_bps", "crypto_fee_bps", "leverage", "judge_window",
-            "all_buys_reduce_cash", "offhours_cancel_waits",
-        )
-    })
-    server_config = ServerConfig(options["rate_limit"], options["data_rate_limit"],
-                                 options["key"], options["secret"])
+    config = ExchangeConfig(
+        enforce_buying_power=options["buying_power_checks"],
+        **{
+            name: options[name]
+            for name in (
+                "cash",
+                "seed",
+                "accept_latency",
+                "cancel_latency",
+                "release_latency",
+                "partial_probability",
+                "spread_bps",
+                "crypto_fee_bps",
+                "leverage",
+                "judge_window",
+                "all_buys_reduce_cash",
+                "offhours_cancel_waits",
+            )
+        },
+    )
+    server_config = ServerConfig(
+        options["rate_limit"], options["data_rate_limit"], options["key"], options["secret"]
+    )
     try:
         listener = listen(options["host"], options["port"])
     except OSError as error:

@@ -19,19 +19,31 @@ def draft(ticket: Ticket, quote: Quote, seed: int, sequence: int, accept_due: fl
     """The order that a ticket would open at ``quote``; ids follow from seed and sequence."""
     reference = quote.ask if ticket.side == "buy" else quote.bid
     price = ticket.limit_price or reference
-    qty = ticket.qty if ticket.qty is not None else round_qty(
-        (ticket.notional or Decimal(0)) / price)
+    qty = (
+        ticket.qty if ticket.qty is not None else round_qty((ticket.notional or Decimal(0)) / price)
+    )
     order_id = str(uuid.uuid5(NAMESPACE, f"order:{seed}:{sequence}"))
     default_client_id = str(uuid.uuid5(NAMESPACE, f"client:{order_id}"))
     return Order(
-        id=order_id, client_order_id=ticket.client_order_id or default_client_id,
-        sequence=sequence, asset=ticket.asset, side=ticket.side, type=ticket.type,
-        time_in_force=ticket.time_in_force, qty=qty, notional=ticket.notional,
-        limit_price=ticket.limit_price, stop_price=ticket.stop_price,
-        extended_hours=ticket.extended_hours, reference_price=reference,
+        id=order_id,
+        client_order_id=ticket.client_order_id or default_client_id,
+        sequence=sequence,
+        asset=ticket.asset,
+        side=ticket.side,
+        type=ticket.type,
+        time_in_force=ticket.time_in_force,
+        qty=qty,
+        notional=ticket.notional,
+        limit_price=ticket.limit_price,
+        stop_price=ticket.stop_price,
+        extended_hours=ticket.extended_hours,
+        reference_price=reference,
         status=PENDING_NEW if ticket.asset.is_crypto else ACCEPTED,
-        created_at=quote.when, updated_at=quote.when, submitted_at=quote.when,
-        accept_due=accept_due, expires_at=_expiry(ticket, quote.when),
+        created_at=quote.when,
+        updated_at=quote.when,
+        submitted_at=quote.when,
+        accept_due=accept_due,
+        expires_at=_expiry(ticket, quote.when),
     )
 
 
@@ -49,9 +61,14 @@ def _expiry(ticket: Ticket, market_time: float) -> float | None:
 def replacement(old: Order, body: dict[str, Any]) -> dict[str, Any]:
     """The request for the order that replaces ``old``: its remainder, changed by ``body``."""
     merged: dict[str, Any] = {
-        "symbol": old.symbol, "side": old.side, "type": old.type, "qty": old.remaining,
-        "time_in_force": old.time_in_force, "limit_price": old.limit_price,
-        "stop_price": old.stop_price, "extended_hours": old.extended_hours,
+        "symbol": old.symbol,
+        "side": old.side,
+        "type": old.type,
+        "qty": old.remaining,
+        "time_in_force": old.time_in_force,
+        "limit_price": old.limit_price,
+        "stop_price": old.stop_price,
+        "extended_hours": old.extended_hours,
     }
     allowed = ("qty", "time_in_force", "limit_price", "stop_price", "client_order_id")
     return merged | {name: body[name] for name in allowed if body.get(name) is not None}

@@ -169,8 +169,9 @@ class Exchange:
 
     def figures(self) -> Figures:
         """The account's figures now."""
-        return figures(self.account, self.holding(), self.market.marks(),
-                       self.config.all_buys_reduce_cash)
+        return figures(
+            self.account, self.holding(), self.market.marks(), self.config.all_buys_reduce_cash
+        )
 
     def add_cash(self, delta: Decimal) -> None:
         """Pay in, or out when negative, USD."""
@@ -228,7 +229,8 @@ class Exchange:
             order.cancel_due += fault.seconds
             order.partial_fraction = Decimal(str(fault.fraction))
             order.cancel_outcome = {"fill_on_cancel": "fill", "partial_on_cancel": "partial"}.get(
-                fault.kind, "cancel")
+                fault.kind, "cancel"
+            )
         self._status(order, PENDING_CANCEL, "pending_cancel")
         return order
 
@@ -251,9 +253,7 @@ class Exchange:
 
     def _check_funds(self, order: Order, holding: list[Order]) -> None:
         now = figures(self.account, holding, self.market.marks(), self.config.all_buys_reduce_cash)
-        problem = check_entry(
-            order, holding, self.account, now, self.config.enforce_buying_power
-        )
+        problem = check_entry(order, holding, self.account, now, self.config.enforce_buying_power)
         if problem is not None:
             raise problem
 
@@ -262,8 +262,13 @@ class Exchange:
         if quote is None:
             raise unprocessable(f"no quote for {ticket.asset.symbol} yet")
         self._sequence += 1
-        return draft(ticket, quote, self.config.seed, self._sequence,
-                     self.present + self.config.accept_latency)
+        return draft(
+            ticket,
+            quote,
+            self.config.seed,
+            self._sequence,
+            self.present + self.config.accept_latency,
+        )
 
     def _open(self, order: Order) -> None:
         self.orders[order.id] = order
@@ -352,15 +357,24 @@ class Exchange:
             self._end(order, CANCELED, "canceled")
 
     def _status(
-        self, order: Order, status: str, event: str,
-        price: Decimal | None = None, qty: Decimal | None = None,
+        self,
+        order: Order,
+        status: str,
+        event: str,
+        price: Decimal | None = None,
+        qty: Decimal | None = None,
     ) -> None:
         order.status, order.updated_at = status, self.market_time
         self._emit(order, event, price, qty)
 
     def _end(
-        self, order: Order, status: str, event: str,
-        price: Decimal | None = None, qty: Decimal | None = None, release: bool = True,
+        self,
+        order: Order,
+        status: str,
+        event: str,
+        price: Decimal | None = None,
+        qty: Decimal | None = None,
+        release: bool = True,
     ) -> None:
         """Terminal. ``release``: whether what it held stays held for a moment."""
         self.live.pop(order.id, None)
@@ -376,8 +390,16 @@ class Exchange:
     ) -> None:
         self._events += 1
         position = self.account.qty(order.symbol) if qty is not None else None
-        event = Event(self._events, self.present, self.market_time, name, copy.copy(order),
-                      price, qty, position)
+        event = Event(
+            self._events,
+            self.present,
+            self.market_time,
+            name,
+            copy.copy(order),
+            price,
+            qty,
+            position,
+        )
         self.log.append(event)
         for listener in self.listeners:
             listener(event)

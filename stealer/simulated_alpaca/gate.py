@@ -120,5 +120,6 @@ async def _hang_up(send: Send) -> None:
         transport.abort()
         return
     # Another ASGI server: the nearest thing is an answer that breaks off.
-    await send({"type": "http.response.start", "status": 200,
-                "headers": [(b"content-length", b"1000")]})
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]}
+    )

@@ -47,12 +47,18 @@ class Profile:
 
 
 PROFILES = {
-    "BTC/USD": Profile(43_000.0, 0.028, 2_000.0), "ETH/USD": Profile(2_300.0, 0.034, 20_000.0),
-    "UNI/USD": Profile(6.8, 0.050, 400_000.0), "SOL/USD": Profile(98.0, 0.050, 300_000.0),
-    "LINK/USD": Profile(15.0, 0.046, 300_000.0), "AVAX/USD": Profile(37.0, 0.050, 200_000.0),
-    "AAPL": Profile(185.0, 0.015, 55e6), "NVDA": Profile(490.0, 0.028, 45e6),
-    "TSLA": Profile(240.0, 0.032, 110e6), "MSFT": Profile(372.0, 0.014, 25e6),
-    "AMD": Profile(140.0, 0.029, 60e6), "META": Profile(350.0, 0.020, 18e6),
+    "BTC/USD": Profile(43_000.0, 0.028, 2_000.0),
+    "ETH/USD": Profile(2_300.0, 0.034, 20_000.0),
+    "UNI/USD": Profile(6.8, 0.050, 400_000.0),
+    "SOL/USD": Profile(98.0, 0.050, 300_000.0),
+    "LINK/USD": Profile(15.0, 0.046, 300_000.0),
+    "AVAX/USD": Profile(37.0, 0.050, 200_000.0),
+    "AAPL": Profile(185.0, 0.015, 55e6),
+    "NVDA": Profile(490.0, 0.028, 45e6),
+    "TSLA": Profile(240.0, 0.032, 110e6),
+    "MSFT": Profile(372.0, 0.014, 25e6),
+    "AMD": Profile(140.0, 0.029, 60e6),
+    "META": Profile(350.0, 0.020, 18e6),
 }
 
 
@@ -88,8 +94,10 @@ class GeneratedMarket:
     def __init__(self, seed: int, symbols: tuple[str, ...] = tuple(PROFILES)) -> None:
         unknown = [symbol for symbol in symbols if symbol not in PROFILES]
         if unknown:
-            raise ValueError(f"no generated market for {', '.join(unknown)}; "
-                             f"there is one for {', '.join(PROFILES)}")
+            raise ValueError(
+                f"no generated market for {', '.join(unknown)}; "
+                f"there is one for {', '.join(PROFILES)}"
+            )
         self.seed = seed
         self._symbols = symbols
         noise = random.Random(f"{seed}:noise")
@@ -135,8 +143,10 @@ class GeneratedMarket:
                 block = self._block(symbol, index, number)
                 until = min(right, block.start + (len(block.prices) - 1) * GRID_SECONDS)
                 inside = block.prices[
-                    math.ceil((left - block.start) / GRID_SECONDS):
-                    int((until - block.start) // GRID_SECONDS) + 1
+                    math.ceil((left - block.start) / GRID_SECONDS) : int(
+                        (until - block.start) // GRID_SECONDS
+                    )
+                    + 1
                 ]
                 closed = block.price(until)
                 first = block.price(left)
@@ -212,7 +222,7 @@ class GeneratedMarket:
         draw = random.Random(f"{self.seed}:{symbol}:block:{index}:{number}")
         offset = draw.randrange(NOISE_SIZE)
         first, last = day.borders[number], day.borders[number + 1]
-        walk = list(accumulate(self._noise[offset:offset + steps], initial=0.0))
+        walk = list(accumulate(self._noise[offset : offset + steps], initial=0.0))
         scale = day.block_volatility / math.sqrt(BLOCK_STEPS)
         jump_at = draw.randrange(steps)
         # A big move happens at once rather than as a drift.

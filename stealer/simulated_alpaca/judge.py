@@ -82,7 +82,11 @@ class Judge:
             self._judge_pool(pool, order, entries, account, market)
 
     def _judge_pool(
-        self, pool: str, order: Order, entries: list[tuple[Order, Decimal]], account: Account,
+        self,
+        pool: str,
+        order: Order,
+        entries: list[tuple[Order, Decimal]],
+        account: Account,
         market: float,
     ) -> None:
         best: tuple[Decimal, Decimal, Decimal] | None = None
@@ -105,7 +109,10 @@ class Judge:
                 self.violations.append(_violation(pool, order, best, account, entries, market))
 
     def pool_figures(
-        self, pool: str, entries: list[tuple[Order, Decimal]], account: Account,
+        self,
+        pool: str,
+        entries: list[tuple[Order, Decimal]],
+        account: Account,
         marks: Mapping[str, Decimal],
     ) -> tuple[Decimal, Decimal] | None:
         """(exposure, limit) in USD at ``marks``; None when they lack a held symbol."""
@@ -157,13 +164,22 @@ def _entry_notionals(live: Iterable[Order], account: Account) -> list[tuple[Orde
 
 
 def _violation(
-    pool: str, order: Order, best: tuple[Decimal, Decimal, Decimal], account: Account,
-    entries: list[tuple[Order, Decimal]], market: float,
+    pool: str,
+    order: Order,
+    best: tuple[Decimal, Decimal, Decimal],
+    account: Account,
+    entries: list[tuple[Order, Decimal]],
+    market: float,
 ) -> dict[str, Any]:
     ratio, exposure, limit = best
     return {
-        "pool": pool, "market_time": market, "ratio": float(ratio), "exposure": str(exposure),
-        "limit": str(limit), "order": _brief(order), "cash": str(account.cash),
+        "pool": pool,
+        "market_time": market,
+        "ratio": float(ratio),
+        "exposure": str(exposure),
+        "limit": str(limit),
+        "order": _brief(order),
+        "cash": str(account.cash),
         "positions": {symbol: str(p.qty) for symbol, p in account.positions.items()},
         "live_entries": [
             {"client_order_id": o.client_order_id, "notional": str(n)} for o, n in entries
@@ -173,7 +189,12 @@ def _violation(
 
 def _brief(order: Order) -> dict[str, Any]:
     return {
-        "id": order.id, "client_order_id": order.client_order_id, "symbol": order.symbol,
-        "side": order.side, "qty": str(order.qty), "filled_qty": str(order.filled_qty),
-        "price": str(order.price), "status": order.status,
+        "id": order.id,
+        "client_order_id": order.client_order_id,
+        "symbol": order.symbol,
+        "side": order.side,
+        "qty": str(order.qty),
+        "filled_qty": str(order.filled_qty),
+        "price": str(order.price),
+        "status": order.status,
     }

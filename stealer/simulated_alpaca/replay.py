@@ -48,9 +48,7 @@ class Series:
         (self.starts, self.opens, self.highs, self.lows, self.closes, self.volumes) = (
             array("d", column) for column in columns
         )
-        steps = Counter(
-            later - earlier for earlier, later in pairwise(self.starts)
-        )
+        steps = Counter(later - earlier for earlier, later in pairwise(self.starts))
         self.seconds: float = steps.most_common(1)[0][0] if steps else DEFAULT_BAR_SECONDS
         self._fill_opens()
 
@@ -82,8 +80,10 @@ class Series:
         first = 0.15 + 0.3 * ((luck >> 8) & 0xFF) / 255
         second = 0.55 + 0.3 * ((luck >> 16) & 0xFF) / 255
         return (
-            (start, self.opens[index]), (start + first * (end - start), middle[0]),
-            (start + second * (end - start), middle[1]), (end, self.closes[index]),
+            (start, self.opens[index]),
+            (start + first * (end - start), middle[0]),
+            (start + second * (end - start), middle[1]),
+            (end, self.closes[index]),
         )
 
     def price(self, when: float) -> float | None:
@@ -173,8 +173,10 @@ class ReplayedMarket:
 
 
 def _read(
-    path: Path, rows: dict[str, list[tuple[float, float, float, float, float, float]]],
-    seen: set[tuple[str, float]], wanted: set[str] | None,
+    path: Path,
+    rows: dict[str, list[tuple[float, float, float, float, float, float]]],
+    seen: set[tuple[str, float]],
+    wanted: set[str] | None,
 ) -> None:
     """Add a file's bars to ``rows``."""
     line = 1
@@ -200,9 +202,13 @@ def _read(
 
 
 def _read_row(
-    fields: list[str], place: dict[str, int], width: int,
+    fields: list[str],
+    place: dict[str, int],
+    width: int,
     rows: dict[str, list[tuple[float, float, float, float, float, float]]],
-    seen: set[tuple[str, float]], wanted: set[str] | None, moments: dict[str, float],
+    seen: set[tuple[str, float]],
+    wanted: set[str] | None,
+    moments: dict[str, float],
 ) -> None:
     """One line of a file. Raises ValueError that says what is wrong with it."""
     if len(fields) != width:

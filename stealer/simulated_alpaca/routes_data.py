@@ -49,8 +49,13 @@ def _symbols(request: Request, crypto: bool) -> list[str]:
 def _quotes(request: Request, crypto: bool) -> Response:
     exchange = world_of(request).advanced()
     quotes = {symbol: exchange.market.quote(symbol) for symbol in _symbols(request, crypto)}
-    return JSONResponse({"quotes": {
-        symbol: quote_json(quote) for symbol, quote in quotes.items() if quote is not None}})
+    return JSONResponse(
+        {
+            "quotes": {
+                symbol: quote_json(quote) for symbol, quote in quotes.items() if quote is not None
+            }
+        }
+    )
 
 
 def _instant(request: Request, name: str, default: float) -> float:

@@ -26,10 +26,13 @@ async def report(request: Request) -> Response:
 async def clock(request: Request) -> Response:
     """GET /sim/clock: the text that other processes parse to share the market clock."""
     exchange = world_of(request).advanced()
-    return JSONResponse({
-        "clock": str(exchange.clock), "market_time": timestamp(exchange.market_time),
-        "speed": exchange.clock.speed,
-    })
+    return JSONResponse(
+        {
+            "clock": str(exchange.clock),
+            "market_time": timestamp(exchange.market_time),
+            "speed": exchange.clock.speed,
+        }
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -92,7 +95,7 @@ async def log(request: Request) -> Response:
         after, limit = int(query.get("after") or 0), int(query.get("limit") or DEFAULT_EVENTS)
     except ValueError as error:
         raise malformed("after and limit must be integers") from error
-    events = list(exchange.events_after(after))[:max(limit, 0)]
+    events = list(exchange.events_after(after))[: max(limit, 0)]
     oldest = exchange.log[0].sequence if exchange.log else 0
     return JSONResponse({"oldest": oldest, "events": [event_json(event) for event in events]})
 

@@ -41,15 +41,24 @@ async def read_json(request: Request) -> Any:
 async def account(request: Request) -> Response:
     """GET /v2/account."""
     exchange = world_of(request).advanced()
-    return JSONResponse(account_json(
-        exchange.figures(), exchange.account.last_equity, exchange.clock.at(exchange.started)))
+    return JSONResponse(
+        account_json(
+            exchange.figures(), exchange.account.last_equity, exchange.clock.at(exchange.started)
+        )
+    )
 
 
 def _position(world: World, position: Position) -> dict[str, Any]:
     exchange = world.exchange
     side = "sell" if position.qty > 0 else "buy"
-    held = sum((order.remaining for order in exchange.holding()
-                if order.asset == position.asset and order.side == side), Decimal(0))
+    held = sum(
+        (
+            order.remaining
+            for order in exchange.holding()
+            if order.asset == position.asset and order.side == side
+        ),
+        Decimal(0),
+    )
     return position_json(position, exchange.market.marks()[position.asset.symbol], held)
 
 
@@ -88,7 +97,9 @@ async def position(request: Request) -> Response:
 
 def _close(world: World, held: Position, qty: Decimal) -> Order:
     body = {
-        "symbol": held.asset.symbol, "qty": qty, "type": "market",
+        "symbol": held.asset.symbol,
+        "qty": qty,
+        "type": "market",
         "side": "sell" if held.qty > 0 else "buy",
         "time_in_force": "gtc" if held.asset.is_crypto else "day",
     }
@@ -132,8 +143,13 @@ async def assets(request: Request) -> Response:
     wanted = query.get("asset_class") or ""
     if query.get("status") == "inactive":
         found = []
-    return JSONResponse([asset_json(asset, exchange.market.mid(asset.symbol)) for asset in found
-                         if wanted in ("", asset.asset_class)])
+    return JSONResponse(
+        [
+            asset_json(asset, exchange.market.mid(asset.symbol))
+            for asset in found
+            if wanted in ("", asset.asset_class)
+        ]
+    )
 
 
 async def asset(request: Request) -> Response:
@@ -162,7 +178,7 @@ async def list_orders(request: Request) -> Response:
     chosen = [order for order in pool if status != "closed" or not order.live]
     chosen = [order for order in chosen if _matches(order, request)]
     chosen.sort(key=lambda order: order.sequence, reverse=query.get("direction") != "asc")
-    return JSONResponse([order_json(order) for order in chosen[:_limit(query.get("limit"))]])
+    return JSONResponse([order_json(order) for order in chosen[: _limit(query.get("limit"))]])
 
 
 def _limit(text: str | None) -> int:
@@ -187,7 +203,8 @@ def _matches(order: Order, request: Request) -> bool:
     except ValueError as error:
         raise malformed("after and until must be RFC 3339 times") from error
     return (after is None or order.submitted_at > after) and (
-        until is None or order.submitted_at < until)
+        until is None or order.submitted_at < until
+    )
 
 
 async def get_order(request: Request) -> Response:
@@ -207,8 +224,9 @@ async def replace_order(request: Request) -> Response:
     """PATCH /v2/orders/{id}: answers the new order."""
     world = world_of(request)
     body = await read_json(request)
-    return JSONResponse(order_json(
-        world.exchange.replace(world.now(), request.path_params["order_id"], body)))
+    return JSONResponse(
+        order_json(world.exchange.replace(world.now(), request.path_params["order_id"], body))
+    )
 
 
 async def cancel_order(request: Request) -> Response:
@@ -232,11 +250,14 @@ async def clock(request: Request) -> Response:
     now = world_of(request).advanced().market_time
     session = nyse.current_session(now)
     upcoming = nyse.next_session(now)
-    return JSONResponse({
-        "timestamp": eastern(now), "is_open": session is not None,
-        "next_open": eastern(upcoming.open),
-        "next_close": eastern(session.close if session else upcoming.close),
-    })
+    return JSONResponse(
+        {
+            "timestamp": eastern(now),
+            "is_open": session is not None,
+            "next_open": eastern(upcoming.open),
+            "next_close": eastern(session.close if session else upcoming.close),
+        }
+    )
 
 
 async def calendar(request: Request) -> Response:
@@ -248,11 +269,19 @@ async def calendar(request: Request) -> Response:
     except ValueError as error:
         raise malformed("start and end must be dates") from error
     sessions = nyse.sessions_between(max(first, CALENDAR_FIRST), min(last, CALENDAR_LAST))
-    return JSONResponse([{
-        "date": str(session.day), "open": eastern(session.open)[11:16],
-        "close": eastern(session.close)[11:16], "session_open": "0400", "session_close": "2000",
-        "settlement_date": str(nyse.next_session(session.close).day),
-    } for session in sessions])
+    return JSONResponse(
+        [
+            {
+                "date": str(session.day),
+                "open": eastern(session.open)[11:16],
+                "close": eastern(session.close)[11:16],
+                "session_open": "0400",
+                "session_close": "2000",
+                "settlement_date": str(nyse.next_session(session.close).day),
+            }
+            for session in sessions
+        ]
+    )
 
 
 ROUTES = [

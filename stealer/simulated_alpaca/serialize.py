@@ -49,22 +49,41 @@ def money(value: Decimal) -> str:
 def order_json(order: Order) -> dict[str, Any]:
     """An order."""
     return {
-        "id": order.id, "client_order_id": order.client_order_id,
-        "created_at": timestamp(order.created_at), "updated_at": timestamp(order.updated_at),
-        "submitted_at": timestamp(order.submitted_at), "filled_at": timestamp(order.filled_at),
-        "expired_at": timestamp(order.expired_at), "expires_at": timestamp(order.expires_at),
-        "canceled_at": timestamp(order.canceled_at), "failed_at": timestamp(order.failed_at),
-        "replaced_at": timestamp(order.replaced_at), "replaced_by": order.replaced_by,
-        "replaces": order.replaces, "asset_id": order.asset.id, "symbol": order.symbol,
-        "asset_class": order.asset.asset_class, "notional": _optional(order.notional),
+        "id": order.id,
+        "client_order_id": order.client_order_id,
+        "created_at": timestamp(order.created_at),
+        "updated_at": timestamp(order.updated_at),
+        "submitted_at": timestamp(order.submitted_at),
+        "filled_at": timestamp(order.filled_at),
+        "expired_at": timestamp(order.expired_at),
+        "expires_at": timestamp(order.expires_at),
+        "canceled_at": timestamp(order.canceled_at),
+        "failed_at": timestamp(order.failed_at),
+        "replaced_at": timestamp(order.replaced_at),
+        "replaced_by": order.replaced_by,
+        "replaces": order.replaces,
+        "asset_id": order.asset.id,
+        "symbol": order.symbol,
+        "asset_class": order.asset.asset_class,
+        "notional": _optional(order.notional),
         "qty": number(order.qty) if order.notional is None else None,
         "filled_qty": number(order.filled_qty),
         "filled_avg_price": _average(order.filled_avg_price),
-        "order_class": "", "order_type": order.type, "type": order.type, "side": order.side,
-        "time_in_force": order.time_in_force, "limit_price": _optional(order.limit_price),
-        "stop_price": _optional(order.stop_price), "status": order.status,
-        "extended_hours": order.extended_hours, "legs": None, "trail_percent": None,
-        "trail_price": None, "hwm": None, "subtag": None, "source": None,
+        "order_class": "",
+        "order_type": order.type,
+        "type": order.type,
+        "side": order.side,
+        "time_in_force": order.time_in_force,
+        "limit_price": _optional(order.limit_price),
+        "stop_price": _optional(order.stop_price),
+        "status": order.status,
+        "extended_hours": order.extended_hours,
+        "legs": None,
+        "trail_percent": None,
+        "trail_price": None,
+        "hwm": None,
+        "subtag": None,
+        "source": None,
     }
 
 
@@ -75,22 +94,40 @@ def _average(price: Decimal | None) -> str | None:
 def account_json(figures: Figures, last_equity: Decimal, created: float) -> dict[str, Any]:
     """The account. Day-trade fields are left out, as Alpaca does since 2026."""
     value = {
-        "buying_power": figures.buying_power, "regt_buying_power": figures.buying_power,
+        "buying_power": figures.buying_power,
+        "regt_buying_power": figures.buying_power,
         "non_marginable_buying_power": figures.non_marginable,
-        "options_buying_power": figures.non_marginable, "cash": figures.cash,
-        "portfolio_value": figures.equity, "equity": figures.equity, "last_equity": last_equity,
-        "long_market_value": figures.long_value, "short_market_value": figures.short_value,
+        "options_buying_power": figures.non_marginable,
+        "cash": figures.cash,
+        "portfolio_value": figures.equity,
+        "equity": figures.equity,
+        "last_equity": last_equity,
+        "long_market_value": figures.long_value,
+        "short_market_value": figures.short_value,
         "position_market_value": figures.long_value - figures.short_value,
-        "initial_margin": figures.initial_margin, "maintenance_margin": figures.maintenance_margin,
-        "last_maintenance_margin": Decimal(0), "sma": Decimal(0), "accrued_fees": Decimal(0),
-        "pending_transfer_in": Decimal(0), "pending_transfer_out": Decimal(0),
+        "initial_margin": figures.initial_margin,
+        "maintenance_margin": figures.maintenance_margin,
+        "last_maintenance_margin": Decimal(0),
+        "sma": Decimal(0),
+        "accrued_fees": Decimal(0),
+        "pending_transfer_in": Decimal(0),
+        "pending_transfer_out": Decimal(0),
     }
     return {
-        "id": ACCOUNT_ID, "account_number": ACCOUNT_NUMBER, "status": "ACTIVE",
-        "crypto_status": "ACTIVE", "currency": "USD", "multiplier": number(figures.multiplier),
-        "shorting_enabled": figures.multiplier > 1, "trading_blocked": False,
-        "transfers_blocked": False, "account_blocked": False, "trade_suspended_by_user": False,
-        "created_at": timestamp(created), "crypto_tier": 1, "options_approved_level": 0,
+        "id": ACCOUNT_ID,
+        "account_number": ACCOUNT_NUMBER,
+        "status": "ACTIVE",
+        "crypto_status": "ACTIVE",
+        "currency": "USD",
+        "multiplier": number(figures.multiplier),
+        "shorting_enabled": figures.multiplier > 1,
+        "trading_blocked": False,
+        "transfers_blocked": False,
+        "account_blocked": False,
+        "trade_suspended_by_user": False,
+        "created_at": timestamp(created),
+        "crypto_tier": 1,
+        "options_approved_level": 0,
         "options_trading_level": 0,
     } | {name: money(amount) for name, amount in value.items()}
 
@@ -101,14 +138,23 @@ def position_json(position: Position, mark: Decimal, held: Decimal) -> dict[str,
     gain = value - cost
     rate = (gain / abs(cost)).quantize(RATE) if cost else Decimal(0)
     return {
-        "asset_id": position.asset.id, "symbol": position.asset.position_symbol,
-        "exchange": exchange_of(position.asset), "asset_class": position.asset.asset_class,
-        "asset_marginable": not position.asset.is_crypto, "qty": number(position.qty),
+        "asset_id": position.asset.id,
+        "symbol": position.asset.position_symbol,
+        "exchange": exchange_of(position.asset),
+        "asset_class": position.asset.asset_class,
+        "asset_marginable": not position.asset.is_crypto,
+        "qty": number(position.qty),
         "avg_entry_price": _average(position.avg_entry),
-        "side": "long" if position.qty > 0 else "short", "market_value": number(value),
-        "cost_basis": number(cost), "unrealized_pl": number(gain), "unrealized_plpc": number(rate),
-        "unrealized_intraday_pl": number(gain), "unrealized_intraday_plpc": number(rate),
-        "current_price": number(mark), "lastday_price": number(mark), "change_today": "0",
+        "side": "long" if position.qty > 0 else "short",
+        "market_value": number(value),
+        "cost_basis": number(cost),
+        "unrealized_pl": number(gain),
+        "unrealized_plpc": number(rate),
+        "unrealized_intraday_pl": number(gain),
+        "unrealized_intraday_plpc": number(rate),
+        "current_price": number(mark),
+        "lastday_price": number(mark),
+        "change_today": "0",
         "qty_available": number(max(abs(position.qty) - held, Decimal(0)).copy_sign(position.qty)),
     }
 
@@ -121,10 +167,18 @@ def exchange_of(asset: Asset) -> str:
 def asset_json(asset: Asset, price: Decimal | None) -> dict[str, Any]:
     """An asset; crypto shows its increments and its minimum at the present price."""
     found: dict[str, Any] = {
-        "id": asset.id, "class": asset.asset_class, "exchange": exchange_of(asset),
-        "symbol": asset.symbol, "name": asset.symbol, "status": "active", "tradable": True,
-        "marginable": not asset.is_crypto, "shortable": not asset.is_crypto,
-        "easy_to_borrow": not asset.is_crypto, "fractionable": True, "attributes": [],
+        "id": asset.id,
+        "class": asset.asset_class,
+        "exchange": exchange_of(asset),
+        "symbol": asset.symbol,
+        "name": asset.symbol,
+        "status": "active",
+        "tradable": True,
+        "marginable": not asset.is_crypto,
+        "shortable": not asset.is_crypto,
+        "easy_to_borrow": not asset.is_crypto,
+        "fractionable": True,
+        "attributes": [],
         "maintenance_margin_requirement": 100 if asset.is_crypto else 30,
     }
     if asset.is_crypto:
@@ -140,7 +194,10 @@ def quote_json(quote: Quote) -> dict[str, Any]:
     crypto = "/" in quote.symbol
     size = SHOWN_SIZE[crypto]
     found: dict[str, Any] = {
-        "t": timestamp(quote.when), "bp": float(quote.bid), "bs": size, "ap": float(quote.ask),
+        "t": timestamp(quote.when),
+        "bp": float(quote.bid),
+        "bs": size,
+        "ap": float(quote.ask),
         "as": size,
     }
     return found if crypto else found | {"bx": "V", "ax": "V", "c": ["R"], "z": "C"}
@@ -151,8 +208,12 @@ def bar_json(bar: Bar) -> dict[str, Any]:
     middle = (bar.high + bar.low + bar.close) / 3
     return {
         "t": datetime.fromtimestamp(bar.start, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "o": round(bar.open, 9), "h": round(bar.high, 9), "l": round(bar.low, 9),
-        "c": round(bar.close, 9), "v": round(bar.volume, 9), "n": max(int(bar.volume), 1),
+        "o": round(bar.open, 9),
+        "h": round(bar.high, 9),
+        "l": round(bar.low, 9),
+        "c": round(bar.close, 9),
+        "v": round(bar.volume, 9),
+        "n": max(int(bar.volume), 1),
         "vw": round(middle, 9),
     }
 
@@ -160,10 +221,14 @@ def bar_json(bar: Bar) -> dict[str, Any]:
 def event_json(event: Event) -> dict[str, Any]:
     """A line of the event log."""
     return {
-        "sequence": event.sequence, "real_time": event.real,
-        "timestamp": timestamp(event.market), "event": event.name,
-        "price": _optional(event.price), "qty": _optional(event.qty),
-        "position_qty": _optional(event.position_qty), "order": order_json(event.order),
+        "sequence": event.sequence,
+        "real_time": event.real,
+        "timestamp": timestamp(event.market),
+        "event": event.name,
+        "price": _optional(event.price),
+        "qty": _optional(event.qty),
+        "position_qty": _optional(event.position_qty),
+        "order": order_json(event.order),
     }
 
 
@@ -171,10 +236,12 @@ def report_json(exchange: Exchange) -> dict[str, Any]:
     """The judge's report with the account's present state."""
     figures, marks = exchange.figures(), exchange.market.marks()
     return exchange.judge.report(exchange.live.values()) | {
-        "clock": str(exchange.clock), "market_time": timestamp(exchange.market_time),
+        "clock": str(exchange.clock),
+        "market_time": timestamp(exchange.market_time),
         "real_seconds": exchange.present - exchange.started,
         "account": {
-            "cash": money(figures.cash), "equity": money(figures.equity),
+            "cash": money(figures.cash),
+            "equity": money(figures.equity),
             "buying_power": money(figures.buying_power),
             "non_marginable_buying_power": money(figures.non_marginable),
         },

@@ -30,8 +30,10 @@ def steady_clock() -> Callable[[], float]:
 
 
 def make_world(
-    source: MarketSource | None = None, config: ExchangeConfig | None = None,
-    clock: MarketClock | None = None, now: Callable[[], float] | None = None,
+    source: MarketSource | None = None,
+    config: ExchangeConfig | None = None,
+    clock: MarketClock | None = None,
+    now: Callable[[], float] | None = None,
 ) -> World:
     """An engine with defaults: generated market, `DEFAULT_START`, real time's speed.
 
@@ -69,10 +71,17 @@ class Server(uvicorn.Server):
 
 def make_server(world: World, config: ServerConfig) -> Server:
     """A quiet server around the world."""
-    return Server(uvicorn.Config(
-        build_app(world, config), log_level="warning", access_log=False, lifespan="on",
-        proxy_headers=False, timeout_graceful_shutdown=1, ws="none",
-    ))
+    return Server(
+        uvicorn.Config(
+            build_app(world, config),
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+            ws="none",
+        )
+    )
 
 
 class ServerThread:
@@ -92,7 +101,9 @@ class ServerThread:
         listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, daemon=True,
+            target=self._server.run,
+            kwargs={"sockets": [listener]},
+            daemon=True,
             name="simulated-alpaca",
         )
         self._thread.start()
@@ -104,7 +115,9 @@ class ServerThread:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self._server.stop()

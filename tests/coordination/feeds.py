@@ -130,7 +130,7 @@ class Feeds(Judged):
         """An order with our prefix and without a claim is found, and condemned at once."""
         self.strays += 1
         held = Held(symbol, "buy", "stray", units, UNIT, Fraction(0), id=f"mx_paper_{self.strays}")
-        held.evicted_at = self.oracle.now
+        held.evicted_at = held.doomed_at = self.oracle.now
         held.state = "evicting"
         self.broker.submit(held)
         order = self.broker.orders[held.id]

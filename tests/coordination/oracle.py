@@ -19,6 +19,9 @@ RESERVE_MS = 30_000
 WAITER_MS = 10_000
 ENTRY, PROTECTION = Fraction(3, 1000), Fraction(4, 1000)
 
+#: An eviction that takes longer than two reservations is not counted on.
+COUNTED_ON_MS = 60_000
+
 #: Refusals for want of capacity: they make a waiter.
 WAITS = {
     *("no_capacity", "not_close_enough", "pnl_not_better", "all_protected", "cooldown", "fight"),
@@ -61,6 +64,7 @@ class Oracle:
 
     def heirless(self) -> list[Held]:
         found = [c for c in self.claims.values() if c.state == "evicting" and not c.heir]
+        found = [c for c in found if self.now - c.doomed_at <= COUNTED_ON_MS]
         return sorted(found, key=lambda c: (c.evicted_at, c.id))
 
     def is_open_session(self) -> bool:
@@ -251,7 +255,7 @@ class Oracle:
             return
         for claim_id in answer.victims:
             self.claims[claim_id].state = "evicting"
-            self.claims[claim_id].evicted_at = self.now
+            self.claims[claim_id].evicted_at = self.claims[claim_id].doomed_at = self.now
         self.steals.append((thief.symbol, [self.claims[v].symbol for v in answer.victims]))
         for victim in {self.claims[v].symbol for v in answer.victims}:
             self.remember(victim, thief.symbol)
@@ -275,7 +279,7 @@ class Oracle:
 
     def evict(self, claim: Held) -> None:
         if claim.state == "open":
-            claim.state, claim.evicted_at = "evicting", self.now
+            claim.state, claim.evicted_at, claim.doomed_at = "evicting", self.now, self.now
 
     def end(self, claim: Held) -> None:
         """A claim of which nothing was or will be sent; its victims become heirless."""

@@ -67,6 +67,7 @@ class Held(Wish):
     victims: list[str] = field(default_factory=list)
     spent: Fraction = Fraction(0)
     evicted_at: int = 0
+    doomed_at: int = 0
     live_pnl: Fraction = Fraction(0)
 
     def charge(self) -> Pools:

@@ -20,6 +20,18 @@ local function charged(c)
   return amount, amount * c.weight.crypto
 end
 
+-- Read every key that may not exist yet, before the first write: in a cluster a migrating slot then
+-- refuses the script before anything has changed (PROTOCOL, "Cooldowns and fights").
+local function touch(c)
+  redis.call('EXISTS', K.slots, K.claims, K.open, K.heirless, K.deadlines, K.beats, K.unabsorbed,
+      K.waiters, K.waiting, K.counters, K.decisions, K.audit)
+  if not c then return end
+  redis.call('EXISTS', K.claim(c.id), K.ended(c.id), K.wake(c.slot), K.refused(c.slot),
+      K.fills(c.ticket or ''))
+  local heir = c.heir and c.heir ~= '' and redis.call('HGET', K.claim(c.heir), 'slot')
+  if heir then redis.call('EXISTS', K.wake(heir)) end
+end
+
 local function wake(slot)
   local key = K.wake(slot)
   if redis.call('EXISTS', key) == 1 then return end -- one is waiting to be read already
@@ -60,17 +72,26 @@ local function wake_best()
 end
 
 -- `freed` micro-dollars of victim `v` go first to what its heir still lacks, the rest is free.
+-- Returns the heir's slot, to be woken once the ledger is saved, or nil.
 local function pay_heir(v, freed)
   local heir = v.heir and v.heir ~= '' and load_claim(v.heir)
-  if not heir or heir.state ~= 'reserved' then return false end
+  if not heir or heir.state ~= 'reserved' then return nil end
   local total = math.min(heir.need - heir.fund, freed)
   local crypto = math.min(heir.need * heir.weight.crypto - heir.fund_crypto,
       freed * v.weight.crypto)
   charge(total, crypto)
-  redis.call('HSET', K.claim(heir.id), 'fund', int(heir.fund + total),
+  -- The release is the broker's own figure's gain, and the heir's draw on it: room stays as it is.
+  local margin = math.max(math.min(freed * v.weight.margin,
+      heir.need * heir.weight.margin - num(heir.draw_margin)), 0)
+  local cash = math.max(math.min(freed * v.weight.cash,
+      heir.need * heir.weight.cash - num(heir.draw_cash)), 0)
+  L.power_margin, L.power_cash = L.power_margin + margin, L.power_cash + cash
+  draw_power(margin, cash)
+  redis.call('HSET', K.ledger, 'power_margin', int(L.power_margin), 'power_cash', int(L.power_cash))
+  redis.call('HSET', K.claim(heir.id), 'draw_margin', int(num(heir.draw_margin) + margin),
+      'draw_cash', int(num(heir.draw_cash) + cash), 'fund', int(heir.fund + total),
       'fund_crypto', int(heir.fund_crypto + crypto), 'pending', int(math.max(heir.pending - 1, 0)))
-  wake(heir.slot)
-  return true
+  return heir.slot
 end
 
 -- A claim that never reached the broker gives back what it drew of the broker's own figures.

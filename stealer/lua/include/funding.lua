@@ -4,12 +4,13 @@ local NONE = -2^62 -- below anything a ledger can hold
 
 -- What is short per pool for a thief that still lacks `total` and `crypto` micro-dollars. A
 -- negative room is a deficit that a steal must cover as well (PROTOCOL, "Account snapshot").
-local function shortfall(weight, left, total, crypto)
+local function shortfall(thief, left, total, crypto)
+  local weight = thief.weight
   return {
     total = total - left.total,
     crypto = weight.crypto > 0 and crypto - left.crypto or NONE,
-    margin = weight.margin * total - left.margin,
-    cash = weight.cash > 0 and crypto - left.cash or NONE,
+    margin = weight.margin * thief.need - num(thief.draw_margin) - left.margin,
+    cash = weight.cash > 0 and thief.need * weight.cash - num(thief.draw_cash) - left.cash or NONE,
   }
 end
 
@@ -27,11 +28,16 @@ local function start_funding()
   heirless = nil
 end
 
--- The evicting claims that nobody waits for, oldest first, as candidates.
+-- The evicting claims that nobody waits for, oldest first, as candidates. One that does not end for
+-- long (a stock's cancel over night) is not counted on: every thief would wait for it in vain.
 local function heirless_claims()
   if not heirless then
-    heirless = redis.call('ZRANGE', K.heirless, 0, 1023)
-    for i, id in ipairs(heirless) do heirless[i] = candidate(id, 0) end
+    heirless = {}
+    local since = NOW - 2 * seconds(POLICY.reserve_seconds)
+    for _, id in ipairs(redis.call('ZRANGE', K.heirless, 0, 1023)) do
+      local c = candidate(id, 0)
+      if num(c.evicted_ms) >= since then heirless[#heirless + 1] = c end
+    end
   end
   return heirless
 end
@@ -76,7 +82,7 @@ end
 
 -- A plan: {inherits, victims, sum, text}; or nil, reason, detail, met. Writes nothing.
 local function plan_funding(thief, total, crypto, spent, enabled)
-  local gap = shortfall(thief.weight, room(), total, crypto)
+  local gap = shortfall(thief, room(), total, crypto)
   local plan = {inherits = {}, victims = {}, sum = spent, text = gap_text(gap)}
   if not short_pools(gap) then return plan end
   plan.inherits = inheritance(gap)
@@ -103,14 +109,15 @@ end
 local function touch_plan(thief, plan)
   for _, v in ipairs(plan.victims) do touch_steal_keys(v.symbol, thief.symbol, v.slot) end
   redis.call('EXISTS', K.claim(thief.id), K.slots, K.claims, K.deadlines, K.beats, K.decisions,
+      K.waiters, K.waiting,
       K.counters, K.open, K.heirless, K.wake(thief.slot))
 end
 
 -- What this claim adds to the broker's own use of buying power: what it lacked, less what its
 -- victims will give back there. A surplus is not credited; the next snapshot shows it.
 local function draw_for(thief, plan)
-  local margin = thief.weight.margin * (thief.need - thief.fund)
-  local cash = thief.need * thief.weight.cash - thief.fund_crypto
+  local margin = thief.weight.margin * thief.need - num(thief.draw_margin)
+  local cash = thief.need * thief.weight.cash - num(thief.draw_cash)
   for _, list in ipairs({plan.inherits, plan.victims}) do
     for _, v in ipairs(list) do
       margin, cash = margin - v.remainder * v.weight.margin, cash - v.remainder * v.weight.cash

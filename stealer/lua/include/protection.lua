@@ -71,7 +71,7 @@ local function protection(c)
 end
 
 local CANDIDATE_FIELDS = {'symbol', 'strategy', 'side', 'crypto', 'limit', 'mode', 'forced', 'need',
-  'filled', 'absorbed', 'order_id', 'slot', 'state', 'owner', 'qty', 'created_ms'}
+  'filled', 'absorbed', 'order_id', 'slot', 'state', 'owner', 'qty', 'created_ms', 'evicted_ms'}
 
 -- One open order as a candidate; `pnl` is its live forecast, the score of the ranking.
 local function candidate(id, pnl)

@@ -1,0 +1,269 @@
+"""From intent to a funded claim: grants, steals, and victims that end otherwise than asked."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from stealer.broker.interface import BrokerUnavailable
+from stealer.entry import Ending
+from stealer.model import OrderIntent, State
+from tests.entry.stage import THIEF_USD, VICTIM_USD, Stage
+
+
+def test_a_grant_becomes_one_order_with_the_claims_id(stage: Stage) -> None:
+    result = stage.open("AAPL", 1.0, 1_000)
+
+    assert result.ending is Ending.OPEN
+    assert result.claim
+    assert result.order
+    assert stage.broker.posted == [result.claim.id] == [stage.broker.only().client_order_id]
+    assert stage.desk.now(result.claim).state is State.OPEN
+    assert stage.desk.now(result.claim).order_id == result.order.id
+    stage.assert_charged(1_000)
+
+    assert stage.entries.take_back(result.claim, "over", 5)
+    stage.assert_nothing_left()
+
+
+def test_an_order_filled_at_once_is_closed_and_charged_as_its_fill(stage: Stage) -> None:
+    stage.broker.after_post = lambda: stage.broker.fill()
+
+    result = stage.open("AAPL", 1.0, 1_000)
+
+    assert result.claim
+    assert result.ending is Ending.OPEN
+    stage.entries.settle(result.claim.id)
+    assert stage.desk.state(result.claim) == "closed"
+    stage.assert_charged(1_000)
+
+
+def test_a_steal_cancels_the_victim_waits_for_its_end_and_posts(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    posts_before = list(stage.broker.posted)
+    seen: list[str] = []
+    stage.broker.while_connecting = lambda: seen.append(stage.broker.order_of("MSFT").status)
+
+    result = stage.steal()
+
+    assert result.ending is Ending.OPEN
+    assert result.stolen_from == ("MSFT",)
+    assert seen == ["canceled"]  # terminal at the broker before the thief's POST
+    assert stage.broker.cancels == [f"id-{victim.id}"]
+    assert len(stage.broker.posted) == len(posts_before) + 1
+    assert stage.desk.state(victim) == "gone"
+    assert stage.steps == ["stealing from MSFT"]
+    assert [s["victims"] for s in stage.desk.steals()] == ["MSFT"]
+    stage.assert_charged(THIEF_USD)
+
+
+def test_a_pending_cancel_pays_nobody_until_the_order_is_over(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+    looks = 0
+
+    def later() -> None:
+        nonlocal looks
+        looks += 1
+        thief = stage.claim_of("AAPL")
+        assert thief
+        assert thief.fund == 5_000 * 10**6  # only what was free
+        assert len(stage.broker.posted) == 1
+        stage.assert_charged(20_000)
+        if looks == 3:
+            stage.broker.on_cancel = "ends"
+            stage.broker.cancel(f"id-{victim.id}")
+
+    stage.meanwhile = later
+
+    assert stage.steal().ending is Ending.OPEN
+    assert looks == 3
+    stage.assert_charged(THIEF_USD)
+
+
+def test_a_cancel_without_effect_is_repeated(stage: Stage) -> None:
+    stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+
+    def third_time() -> None:
+        if len(stage.broker.cancels) >= 2:
+            stage.broker.on_cancel = "ends"
+
+    stage.meanwhile = third_time
+
+    assert stage.steal().ending is Ending.OPEN
+    assert len(stage.broker.cancels) == 3
+
+
+def test_a_victim_that_filled_instead_pays_nothing_and_another_steal_makes_it_up(
+    stage: Stage,
+) -> None:
+    stage.rest("MSFT", 1.0, 8_000)
+    stage.rest("TSLA", 2.0, 8_000)
+    filled: list[str] = []
+    real_cancel = stage.broker.cancel
+
+    def first_fills(order_id: str) -> object:
+        stage.broker.on_cancel = "ends" if filled else "fills"
+        filled.append(order_id)
+        return real_cancel(order_id)
+
+    stage.broker.cancel = first_fills  # type: ignore[method-assign,assignment]
+
+    result = stage.steal()
+
+    assert result.ending is Ending.OPEN, result
+    assert stage.broker.order_of("MSFT").status == "filled"
+    assert stage.broker.order_of("TSLA").status == "canceled"
+    assert [s["victims"] for s in stage.desk.steals()] == ["MSFT", "TSLA"]
+    # MSFT's fill stays charged until a snapshot shows it; TSLA's eviction paid the thief.
+    stage.assert_charged(8_000 + THIEF_USD)
+
+
+def test_a_victim_that_filled_and_no_other_to_steal_from_posts_nothing(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "fills"
+
+    result = stage.steal()
+
+    assert result.ending is Ending.DENIED
+    assert result.claim is None
+    assert stage.broker.posted == [victim.id]
+    assert stage.claim_of("AAPL") is None
+    stage.assert_charged(VICTIM_USD)  # the fill alone
+
+
+def test_a_half_filled_victim_pays_its_other_half(stage: Stage) -> None:
+    stage.rest("MSFT")
+    stage.broker.on_cancel = "half"
+
+    result = stage.steal()
+
+    # 5,000 were free and 7,500 came from the victim: enough for 10,000.
+    assert result.ending is Ending.OPEN
+    stage.assert_charged(VICTIM_USD / 2 + THIEF_USD)
+
+
+def test_victims_that_never_end_make_it_late_and_stay_evicting_without_heir(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+
+    result = stage.steal()
+
+    assert (result.ending, result.reason) == (Ending.DENIED, "late")
+    assert "MSFT" in result.detail
+    left = stage.desk.now(victim)
+    assert (left.state, left.heir) == (State.EVICTING, "")
+    assert stage.broker.posted == [victim.id]
+    assert len(stage.broker.cancels) > 5  # it kept asking
+    stage.assert_charged(VICTIM_USD)
+
+    # A thief that comes again inherits the eviction and kills nobody else.
+    stage.broker.on_cancel = "ends"
+    assert stage.steal().ending is Ending.OPEN
+    assert len(stage.desk.steals()) == 1
+    stage.assert_charged(THIEF_USD)
+
+
+def test_a_broker_that_is_down_during_a_steal_is_waited_for_and_then_given_up(
+    stage: Stage,
+) -> None:
+    victim = stage.rest("MSFT")
+    stage.desk.market("AAPL")
+    real_asset = stage.broker.asset("AAPL")
+    stage.broker.asset = lambda symbol: real_asset  # type: ignore[method-assign]
+    stage.broker.is_down = True
+
+    result = stage.steal()
+
+    assert (result.ending, result.reason) == (Ending.DENIED, "late")
+    assert stage.desk.now(victim).state is State.EVICTING
+    stage.assert_charged(VICTIM_USD)
+
+
+@pytest.mark.parametrize(
+    ("limit", "market_open", "tradable", "word"),
+    [
+        (100.001, True, True, "tick"),
+        (100, False, True, "closed"),
+        (100, True, False, "not tradable"),
+    ],
+)
+def test_an_order_the_broker_would_refuse_reserves_nothing_and_kills_no_victim(
+    stage: Stage, limit: float, market_open: bool, tradable: bool, word: str
+) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.tradable = tradable
+    before = stage.desk.everything()
+    stage.desk.market("AAPL", limit=limit)
+
+    intent = OrderIntent("AAPL", "buy", 100, limit, "maxdiff", 10)
+    result = stage.entries.open(intent, market_open=market_open)
+
+    assert (result.ending, result.reason) == (Ending.REFUSED, "order_rules")
+    assert word in result.detail
+    assert stage.desk.now(victim).state is State.OPEN
+    after = stage.desk.everything()
+    quotes = stage.desk.keys.quotes
+    assert {k: v for k, v in after.items() if k != quotes} == {
+        k: v for k, v in before.items() if k != quotes
+    }
+
+
+def test_an_asset_that_cannot_be_read_reserves_nothing(stage: Stage) -> None:
+    stage.broker.is_down = True
+
+    with pytest.raises(BrokerUnavailable):
+        stage.steal()
+
+    stage.assert_charged(0)
+    assert stage.coordinator.claim_ids() == []
+
+
+def test_a_denied_attempt_holds_nothing(stage: Stage) -> None:
+    stage.rest("MSFT", pnl=50.0)
+
+    result = stage.steal(pnl=10.0)
+
+    assert (result.ending, result.reason) == (Ending.DENIED, "pnl_not_better")
+    assert stage.broker.cancels == []
+    stage.assert_charged(VICTIM_USD)
+
+
+def test_halted_while_victims_end_gives_the_reservation_back(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+
+    def halt() -> None:
+        stage.coordinator.halt("the operator says stop", "tester")
+        stage.broker.on_cancel = "ends"
+        stage.broker.cancel(f"id-{victim.id}")
+
+    stage.meanwhile = halt
+
+    result = stage.steal()
+
+    assert (result.ending, result.reason) == (Ending.DENIED, "halted")
+    assert stage.broker.posted == [victim.id]
+    stage.assert_nothing_left()
+
+
+def test_a_claim_swept_during_the_wait_posts_nothing(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+
+    def swept() -> None:
+        thief = stage.claim_of("AAPL")
+        assert thief
+        stage.desk.pass_deadline(thief)
+        assert stage.coordinator.abort_overdue(thief.id)
+
+    stage.meanwhile = swept
+
+    result = stage.steal()
+
+    assert (result.ending, result.reason) == (Ending.DENIED, "gone")
+    assert stage.broker.posted == [victim.id]
+    assert stage.desk.now(victim).heir == ""
+    assert stage.desk.charged() == Decimal(VICTIM_USD)

@@ -1,0 +1,1 @@
+"""The keeper's parts, and whole passes, against a broker in memory."""
