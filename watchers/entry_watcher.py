@@ -135,7 +135,7 @@ class EntryWatcher:
             return self._finish(Phase.EXPIRED, "expiry", "its time is over")
         if self.claim is None and self.status.reason == "replaced":
             return self._finish(
-                Phase.STOPPED, "replaced", "a person replaced its order: now theirs"
+                Phase.STOPPED, "replaced", "a person replaced its order"
             )
         if self.claim is None and filled and self._is_crumb(self.task.target - filled):
             return self._finish(Phase.DONE, "target", "the rest is less than the broker takes")
