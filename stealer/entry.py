@@ -217,8 +217,9 @@ class Entries:
     def _send(self, claim: Claim, trusted_until: float, stolen: tuple[str, ...]) -> EntryResult:
         """The POST of a launched claim, and the right answer to each of the four outcomes."""
         result = self._post(claim, trusted_until)
-        settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING and stolen
-        repeated = bool(settling) and self._surely_absent(claim)
+        # Whoever's cancel freed it, the broker may still hold what the ledger has given to us.
+        settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING
+        repeated = settling and self._surely_absent(claim)
         if repeated:
             self.sleep(SETTLE_SECONDS)
             result = self._post(claim, trusted_until)

@@ -134,9 +134,7 @@ class EntryWatcher:
         if task.age_seconds >= self.task.expiry_seconds:
             return self._finish(Phase.EXPIRED, "expiry", "its time is over")
         if self.claim is None and self.status.reason == "replaced":
-            return self._finish(
-                Phase.STOPPED, "replaced", "a person replaced its order"
-            )
+            return self._finish(Phase.STOPPED, "replaced", "a person replaced its order")
         if self.claim is None and filled and self._is_crumb(self.task.target - filled):
             return self._finish(Phase.DONE, "target", "the rest is less than the broker takes")
         if self.claim is None:

@@ -23,7 +23,7 @@ end
 if c.state ~= 'launching' then return {'wrong_state:' .. c.state} end
 touch(c)
 local pause = seconds(POLICY.cooldown_seconds)
-if penalise == '1' and (c.victims or '') ~= '' and pause > 0 then
+if penalise == '1' and (c.steal_id or '') ~= '' and pause > 0 then
   redis.call('SET', K.refused(c.slot), why, 'PX', int(pause))
 end
 charge(-(c.need - c.absorbed), -(c.need - c.absorbed) * c.weight.crypto)

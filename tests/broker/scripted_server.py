@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -64,8 +65,9 @@ class ScriptedServer:
             script = outer
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._http.block_on_close = False
+        self.open: set[socket.socket] = set()
+        # Every thread has ended when a test has: tests of forking need a process without any.
+        self._http.daemon_threads = False
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -93,6 +95,9 @@ class ScriptedServer:
     def close(self) -> None:
         self.closing.set()
         self._http.shutdown()
+        for connection in self.open.copy():
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._http.server_close()
         self._thread.join()
 
@@ -100,6 +105,15 @@ class ScriptedServer:
 class _Handler(BaseHTTPRequestHandler):
     script: ScriptedServer
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.script.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.script.open.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
 
     def _serve(self) -> None:
         parts = urlsplit(self.path)

@@ -25,9 +25,14 @@ POLL_DEADLINE_SECONDS = 10.0
 class FlatMarket:
     """Prices that stay where they are put."""
 
-    prices: dict[str, float] = field(default_factory=lambda: {
-        "AAPL": 200.0, "BTC/USD": 50_000.0, "ETH/USD": 2_000.0, "TSLA": 100.0,
-    })
+    prices: dict[str, float] = field(
+        default_factory=lambda: {
+            "AAPL": 200.0,
+            "BTC/USD": 50_000.0,
+            "ETH/USD": 2_000.0,
+            "TSLA": 100.0,
+        }
+    )
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -45,8 +50,11 @@ class FlatMarket:
 
 
 PLAIN: dict[str, Any] = {
-    "accept_latency": 0.0, "cancel_latency": 1.0, "release_latency": 0.0,
-    "partial_probability": 0.0, "spread_bps": Decimal(0),
+    "accept_latency": 0.0,
+    "cancel_latency": 1.0,
+    "release_latency": 0.0,
+    "partial_probability": 0.0,
+    "spread_bps": Decimal(0),
 }
 
 
@@ -69,7 +77,9 @@ class Bench:
 
     def submit(self, symbol: str, side: str, qty: Any, limit: Any = None, **more: Any) -> Order:
         body = {
-            "symbol": symbol, "side": side, "qty": str(qty),
+            "symbol": symbol,
+            "side": side,
+            "qty": str(qty),
             "type": "market" if limit is None else "limit",
             "time_in_force": "gtc" if "/" in symbol else "day",
         } | more

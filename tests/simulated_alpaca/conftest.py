@@ -49,8 +49,13 @@ class Server:
 
 @pytest.fixture
 def exchange_options() -> dict[str, Any]:
-    return {"accept_latency": 0.0, "cancel_latency": 0.05, "release_latency": 0.0,
-            "partial_probability": 0.0, "spread_bps": Decimal(0)}
+    return {
+        "accept_latency": 0.0,
+        "cancel_latency": 0.05,
+        "release_latency": 0.0,
+        "partial_probability": 0.0,
+        "spread_bps": Decimal(0),
+    }
 
 
 @pytest.fixture

@@ -26,24 +26,40 @@ def test_system_is_real_time() -> None:
     assert MarketClock.parse("system", read=lambda: 12.0).now().timestamp() == 12.0
 
 
-@pytest.mark.parametrize("text", [
-    "", "now", "2024-01-05T20:00:00Z@1*0", "2024-01-05T20:00:00Z@1*-1", "2024-01-05@nan*1",
-    "2024-13-05T20:00:00Z@1*1", "2024-01-05T20:00:00Z@1", "2024-01-05T20:00:00Z@1*inf"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2024-01-05T20:00:00Z@1*0",
+        "2024-01-05T20:00:00Z@1*-1",
+        "2024-01-05@nan*1",
+        "2024-13-05T20:00:00Z@1*1",
+        "2024-01-05T20:00:00Z@1",
+        "2024-01-05T20:00:00Z@1*inf",
+    ],
+)
 def test_a_malformed_clock_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(ValueError, match="market clock"):
         MarketClock.parse(text)
 
 
-@pytest.mark.parametrize(("when", "is_open"), [
-    ("2024-01-05T14:29:59Z", False), ("2024-01-05T14:30:00Z", True),
-    ("2024-01-05T20:59:59Z", True), ("2024-01-05T21:00:00Z", False),
-    ("2024-01-06T16:00:00Z", False), ("2024-01-15T16:00:00Z", False),
-    ("2024-11-29T17:59:00Z", True), ("2024-11-29T18:00:00Z", False),
-    ("2024-07-05T13:30:00Z", True), ("2024-03-29T16:00:00Z", False),
-])
-def test_the_exchange_keeps_new_york_hours_holidays_and_half_days(
-    when: str, is_open: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("when", "is_open"),
+    [
+        ("2024-01-05T14:29:59Z", False),
+        ("2024-01-05T14:30:00Z", True),
+        ("2024-01-05T20:59:59Z", True),
+        ("2024-01-05T21:00:00Z", False),
+        ("2024-01-06T16:00:00Z", False),
+        ("2024-01-15T16:00:00Z", False),
+        ("2024-11-29T17:59:00Z", True),
+        ("2024-11-29T18:00:00Z", False),
+        ("2024-07-05T13:30:00Z", True),
+        ("2024-03-29T16:00:00Z", False),
+    ],
+)
+def test_the_exchange_keeps_new_york_hours_holidays_and_half_days(when: str, is_open: bool) -> None:
     assert nyse.is_open(parse_instant(when)) is is_open
 
 

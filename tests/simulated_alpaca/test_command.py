@@ -20,8 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def run_to_report(*options: str) -> tuple[dict[str, object], int, str]:
     """Start the command, fetch its report, send SIGTERM: report, exit code, standard error."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "stealer.simulated_alpaca", *options], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        [sys.executable, "-m", "stealer.simulated_alpaca", *options],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     try:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
@@ -38,7 +43,8 @@ def run_to_report(*options: str) -> tuple[dict[str, object], int, str]:
 @pytest.mark.processes
 def test_it_announces_its_address_and_ends_cleanly() -> None:
     report, code, errors = run_to_report(
-        "--cash", "5000", "--seed", "7", "--speed", "60", "--start", "2024-01-06T20:00:00Z")
+        "--cash", "5000", "--seed", "7", "--speed", "60", "--start", "2024-01-06T20:00:00Z"
+    )
     assert (code, errors) == (0, "")
     assert report["account"]["cash"] == "5000"  # type: ignore[index]
     assert str(report["market_time"]).startswith("2024-01-06T2")
@@ -53,14 +59,19 @@ def test_bars_give_the_default_start(tmp_path: Path) -> None:
     assert str(report["market_time"]).startswith("2024-02-03T00:00:0")
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--clock", "nonsense"], "market clock 'nonsense'"),
-    (["--clock", "system", "--start", "2024-01-01"], "--clock replaces"),
-    (["--start", "someday"], "someday"),
-    (["--symbols", "BTCUSD,NOPE"], "no generated market for NOPE"),
-    (["--cash", "much"], "not a number"), (["--cash", "-1"], "0 or more"),
-    (["--speed", "0"], "speed"), (["--bars", "absent.csv"], "absent.csv: cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--clock", "nonsense"], "market clock 'nonsense'"),
+        (["--clock", "system", "--start", "2024-01-01"], "--clock replaces"),
+        (["--start", "someday"], "someday"),
+        (["--symbols", "BTCUSD,NOPE"], "no generated market for NOPE"),
+        (["--cash", "much"], "not a number"),
+        (["--cash", "-1"], "0 or more"),
+        (["--speed", "0"], "speed"),
+        (["--bars", "absent.csv"], "absent.csv: cannot be read"),
+    ],
+)
 def test_bad_options_are_refused_with_exit_code_2(options: list[str], words: str) -> None:
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 2

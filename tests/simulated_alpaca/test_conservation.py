@@ -26,8 +26,14 @@ class Conservation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(speed=600.0, partial_probability=0.5, accept_latency=0.1,
-                           cancel_latency=0.3, release_latency=0.1, spread_bps=Decimal(4))
+        self.bench = Bench(
+            speed=600.0,
+            partial_probability=0.5,
+            accept_latency=0.1,
+            cancel_latency=0.3,
+            release_latency=0.1,
+            spread_bps=Decimal(4),
+        )
         self.cash = self.bench.exchange.account.cash
         self.units: dict[str, Decimal] = {}
         self.executed: dict[str, Decimal] = {}
@@ -53,8 +59,13 @@ class Conservation(RuleBasedStateMachine):
         self.cash += cash
         self.units[order.symbol] = self.units.get(order.symbol, Decimal(0)) + units
 
-    @rule(symbol=symbols, side=st.sampled_from(["buy", "sell"]), size=st.integers(1, 40),
-          offset=st.integers(-20, 20), market=st.booleans())
+    @rule(
+        symbol=symbols,
+        side=st.sampled_from(["buy", "sell"]),
+        size=st.integers(1, 40),
+        offset=st.integers(-20, 20),
+        market=st.booleans(),
+    )
     def order(self, symbol: str, side: str, size: int, offset: int, market: bool) -> None:
         price = round(self.bench.market.prices[symbol] * (1 + offset / 1000), 2)
         qty = Decimal(size * 1000) / Decimal(str(LEVELS[symbol]))
@@ -125,6 +136,9 @@ class Conservation(RuleBasedStateMachine):
 
 
 Conservation.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow])
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 TestConservation = Conservation.TestCase

@@ -156,8 +156,9 @@ def test_a_cancel_off_hours_can_wait_for_the_session() -> None:
     assert order.status == "canceled"
 
 
-@pytest.mark.parametrize(("tif", "limit", "status"), [
-    ("ioc", 1990, "canceled"), ("ioc", 2010, "filled")])
+@pytest.mark.parametrize(
+    ("tif", "limit", "status"), [("ioc", 1990, "canceled"), ("ioc", 2010, "filled")]
+)
 def test_ioc_fills_or_is_canceled(tif: str, limit: int, status: str) -> None:
     bench = Bench()
     order = bench.submit("ETH/USD", "buy", 1, limit, time_in_force=tif)
@@ -185,9 +186,11 @@ def test_an_account_under_two_thousand_has_no_margin() -> None:
     bench = Bench(cash=Decimal(1500))
     assert bench.exchange.figures().buying_power == 1500
     assert refused(lambda: bench.submit("AAPL", "buy", 8, 199)).message == (
-        "insufficient buying power")
+        "insufficient buying power"
+    )
     assert refused(lambda: bench.submit("AAPL", "sell", 1, 201)).message == (
-        "account is not allowed to short")
+        "account is not allowed to short"
+    )
 
 
 def test_stock_buys_reduce_crypto_cash_only_when_switched_on() -> None:
@@ -224,7 +227,8 @@ def test_a_replace_keeps_funds_counted_once() -> None:
     assert new.qty == 50
     assert bench.exchange.figures().non_marginable == 100_000 - 50 * 1995
     assert refused(lambda: bench.exchange.replace(bench.real, old.id, {})).message == (
-        'order is already in "replaced" state')
+        'order is already in "replaced" state'
+    )
 
 
 def test_time_never_goes_back() -> None:

@@ -21,12 +21,20 @@ from stealer.simulated_alpaca import MarketClock, ServerConfig, ServerThread
 from tests.simulated_alpaca.bench import Bench, eventually
 from tests.simulated_alpaca.conftest import Server
 
-ORDER = {"symbol": "ETH/USD", "side": "buy", "type": "limit", "time_in_force": "gtc",
-         "qty": "1", "limit_price": "1500", "client_order_id": "one"}
+ORDER = {
+    "symbol": "ETH/USD",
+    "side": "buy",
+    "type": "limit",
+    "time_in_force": "gtc",
+    "qty": "1",
+    "limit_price": "1500",
+    "client_order_id": "one",
+}
 
 
-@pytest.mark.parametrize("headers", [{}, {"APCA-API-KEY-ID": "key"}, {
-    "APCA-API-KEY-ID": "", "APCA-API-SECRET-KEY": ""}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"APCA-API-KEY-ID": "key"}, {"APCA-API-KEY-ID": "", "APCA-API-SECRET-KEY": ""}]
+)
 def test_missing_keys_are_refused(server: Server, headers: dict[str, str]) -> None:
     for path in ("/v2/account", "/v2/stocks/quotes/latest?symbols=AAPL"):
         answer = server.call("GET", path, headers=headers)
@@ -66,7 +74,10 @@ def test_unknown_paths_answer_in_json(server: Server) -> None:
 def test_a_status_fault_is_used_as_often_as_asked(server: Server, status: int) -> None:
     server.fault(kind="status", status=status, path="/v2/account", times=2)
     assert [server.call("GET", "/v2/account").status_code for _ in range(3)] == [
-        status, status, 200]
+        status,
+        status,
+        200,
+    ]
 
 
 def test_an_html_fault_breaks_the_clients_error_body(server: Server) -> None:
@@ -111,10 +122,17 @@ def test_a_reject_fault_refuses_after_accepting(server: Server) -> None:
     eventually(lambda: server.trading.get_order_by_id(order_id).status == "rejected")
 
 
-@pytest.mark.parametrize("fault", [
-    {"kind": "meteor"}, {"kind": "latency", "seconds": "1"}, {"kind": "hang", "speed": 1}, [1],
-    {"kind": "status", "times": True}, {"kind": "latency", "seconds": -1},
-])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "meteor"},
+        {"kind": "latency", "seconds": "1"},
+        {"kind": "hang", "speed": 1},
+        [1],
+        {"kind": "status", "times": True},
+        {"kind": "latency", "seconds": -1},
+    ],
+)
 def test_a_malformed_fault_is_refused_with_a_reason(server: Server, fault: Any) -> None:
     answer = server.call("POST", "/sim/faults", json=fault)
     assert answer.status_code == 422
@@ -132,22 +150,30 @@ def test_faults_are_listed_and_cleared(server: Server) -> None:
 def test_quotes_reach_both_data_clients(server: Server) -> None:
     server.pin("ETH/USD", 1234.5)
     crypto = server.crypto.get_crypto_latest_quote(
-        CryptoLatestQuoteRequest(symbol_or_symbols=["ETH/USD", "BTC/USD"]))
+        CryptoLatestQuoteRequest(symbol_or_symbols=["ETH/USD", "BTC/USD"])
+    )
     assert (crypto["ETH/USD"].bid_price, crypto["BTC/USD"].ask_price) == (1234.5, 50_000.0)
-    stocks = server.stocks.get_stock_latest_quote(
-        StockLatestQuoteRequest(symbol_or_symbols="AAPL"))
+    stocks = server.stocks.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols="AAPL"))
     assert stocks["AAPL"].ask_price == 200.0
     assert abs(stocks["AAPL"].timestamp.timestamp() - 1704484800) < 60
     server.pin("ETH/USD", None)
-    assert server.crypto.get_crypto_latest_quote(
-        CryptoLatestQuoteRequest(symbol_or_symbols="ETH/USD"))["ETH/USD"].bid_price == 2000.0
+    assert (
+        server.crypto.get_crypto_latest_quote(
+            CryptoLatestQuoteRequest(symbol_or_symbols="ETH/USD")
+        )["ETH/USD"].bid_price
+        == 2000.0
+    )
 
 
 def test_bars_are_paged_and_end_before_the_present(server: Server) -> None:
     start = datetime(2024, 1, 5, 18, tzinfo=UTC)
-    bars = server.crypto.get_crypto_bars(CryptoBarsRequest(
-        symbol_or_symbols=["BTC/USD", "ETH/USD"], start=start,
-        timeframe=TimeFrame(5, TimeFrameUnit.Minute)))
+    bars = server.crypto.get_crypto_bars(
+        CryptoBarsRequest(
+            symbol_or_symbols=["BTC/USD", "ETH/USD"],
+            start=start,
+            timeframe=TimeFrame(5, TimeFrameUnit.Minute),
+        )
+    )
     assert [len(bars[symbol]) for symbol in ("BTC/USD", "ETH/USD")] == [24, 24]
     query = "symbols=BTC/USD,ETH/USD&timeframe=5Min&start=2024-01-05T18:00:00Z&limit=10"
     seen: list[tuple[str, str]] = []
@@ -158,17 +184,30 @@ def test_bars_are_paged_and_end_before_the_present(server: Server) -> None:
         token = page["next_page_token"]
     assert len(seen) == len(set(seen)) == 48
     assert max(when for _, when in seen) == "2024-01-05T19:55:00Z"
-    days = server.stocks.get_stock_bars(StockBarsRequest(
-        symbol_or_symbols="AAPL", start=datetime(2024, 1, 3, tzinfo=UTC), timeframe=TimeFrame.Day))
+    days = server.stocks.get_stock_bars(
+        StockBarsRequest(
+            symbol_or_symbols="AAPL",
+            start=datetime(2024, 1, 3, tzinfo=UTC),
+            timeframe=TimeFrame.Day,
+        )
+    )
     assert [bar.timestamp.isoformat() for bar in days["AAPL"]] == [
-        "2024-01-03T05:00:00+00:00", "2024-01-04T05:00:00+00:00"]
+        "2024-01-03T05:00:00+00:00",
+        "2024-01-04T05:00:00+00:00",
+    ]
 
 
-@pytest.mark.parametrize("query", [
-    "symbols=BTC/USD&timeframe=7Weeks", "timeframe=1Min", "symbols=BTC/USD&timeframe=1Min&limit=x",
-    "symbols=BTC/USD&timeframe=1Min&start=x", "symbols=BTC/USD&timeframe=1Min&page_token=x",
-    "symbols=AAPL&timeframe=1Min",
-])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "symbols=BTC/USD&timeframe=7Weeks",
+        "timeframe=1Min",
+        "symbols=BTC/USD&timeframe=1Min&limit=x",
+        "symbols=BTC/USD&timeframe=1Min&start=x",
+        "symbols=BTC/USD&timeframe=1Min&page_token=x",
+        "symbols=AAPL&timeframe=1Min",
+    ],
+)
 def test_a_malformed_data_request_is_refused(server: Server, query: str) -> None:
     assert server.call("GET", f"/v1beta3/crypto/us/bars?{query}").status_code == 400
 
@@ -192,7 +231,15 @@ def test_cash_and_clock_can_be_controlled_and_read(server: Server) -> None:
     assert abs(MarketClock.parse(text).now().timestamp() - clock.timestamp.timestamp()) < 2
 
 
-@pytest.mark.parametrize("body", [{}, {"symbol": "NOPE", "price": 1}, [], {
-    "symbol": "ETH/USD", "price": -1}, {"symbol": "ETH/USD", "price": "1"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"symbol": "NOPE", "price": 1},
+        [],
+        {"symbol": "ETH/USD", "price": -1},
+        {"symbol": "ETH/USD", "price": "1"},
+    ],
+)
 def test_a_malformed_pin_is_refused(server: Server, body: Any) -> None:
     assert server.call("POST", "/sim/price", json=body).status_code == 422

@@ -27,9 +27,18 @@ from tests.simulated_alpaca.conftest import Server
 
 def limit_order(symbol: str, side: str, qty: float, price: float, **more: Any) -> LimitOrderRequest:
     tif = TimeInForce.GTC if "/" in symbol else TimeInForce.DAY
-    return LimitOrderRequest(**({
-        "symbol": symbol, "side": OrderSide(side), "qty": qty, "limit_price": price,
-        "time_in_force": tif} | more))
+    return LimitOrderRequest(
+        **(
+            {
+                "symbol": symbol,
+                "side": OrderSide(side),
+                "qty": qty,
+                "limit_price": price,
+                "time_in_force": tif,
+            }
+            | more
+        )
+    )
 
 
 def submit(server: Server, *args: Any, **more: Any) -> Order:
@@ -57,7 +66,8 @@ def refusal(server: Server, request: Any) -> tuple[int, dict[str, Any]]:
 def buy_now(server: Server, symbol: str, qty: float) -> None:
     tif = TimeInForce.GTC if "/" in symbol else TimeInForce.DAY
     order = server.trading.submit_order(
-        MarketOrderRequest(symbol=symbol, qty=qty, side=OrderSide.BUY, time_in_force=tif))
+        MarketOrderRequest(symbol=symbol, qty=qty, side=OrderSide.BUY, time_in_force=tif)
+    )
     assert isinstance(order, Order)
     eventually(lambda: status(server, order) == OrderStatus.FILLED)
 
@@ -88,8 +98,9 @@ def test_a_stock_order_is_accepted_first(server: Server) -> None:
 
 
 def test_raw_orders_carry_strings_and_nanoseconds(server: Server) -> None:
-    body = server.call("POST", "/v2/orders", json=limit_order(
-        "ETH/USD", "buy", 1.5, 1000.5).to_request_fields()).json()
+    body = server.call(
+        "POST", "/v2/orders", json=limit_order("ETH/USD", "buy", 1.5, 1000.5).to_request_fields()
+    ).json()
     assert (body["qty"], body["limit_price"], body["order_class"]) == ("1.5", "1000.5", "")
     assert body["submitted_at"].startswith("2024-01-05T20:00:0")
     assert len(body["submitted_at"]) == len("2024-01-05T20:00:00.000000000Z")
@@ -107,8 +118,10 @@ def test_a_cancel_is_asynchronous(server: Server) -> None:
 
 
 def test_a_cancel_can_end_in_a_fill_or_a_partial_fill(server: Server) -> None:
-    for kind, expected in (("fill_on_cancel", OrderStatus.FILLED),
-                           ("partial_on_cancel", OrderStatus.CANCELED)):
+    for kind, expected in (
+        ("fill_on_cancel", OrderStatus.FILLED),
+        ("partial_on_cancel", OrderStatus.CANCELED),
+    ):
         server.fault(kind=kind)
         order = submit(server, "ETH/USD", "buy", 1, 1500)
         server.trading.cancel_order_by_id(order.id)
@@ -177,19 +190,30 @@ def test_assets_clock_and_calendar(server: Server) -> None:
     assert server.trading.get_asset("AAPL").shortable
     assert server.trading.get_clock().is_open
     days = server.trading.get_calendar(
-        GetCalendarRequest(start=date(2024, 11, 27), end=date(2024, 12, 1)))
+        GetCalendarRequest(start=date(2024, 11, 27), end=date(2024, 12, 1))
+    )
     assert [(day.date.day, day.close.hour) for day in days] == [(27, 16), (29, 13)]
 
 
 def test_market_notional_and_stop_limit_orders(server: Server) -> None:
-    order = server.trading.submit_order(MarketOrderRequest(
-        symbol="ETH/USD", notional=500, side=OrderSide.BUY, time_in_force=TimeInForce.IOC))
+    order = server.trading.submit_order(
+        MarketOrderRequest(
+            symbol="ETH/USD", notional=500, side=OrderSide.BUY, time_in_force=TimeInForce.IOC
+        )
+    )
     assert isinstance(order, Order)
     assert order.qty is None
     eventually(lambda: status(server, order) == OrderStatus.FILLED)
-    stop = server.trading.submit_order(StopLimitOrderRequest(
-        symbol="BTC/USD", qty=0.1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC,
-        stop_price=51_000, limit_price=51_500))
+    stop = server.trading.submit_order(
+        StopLimitOrderRequest(
+            symbol="BTC/USD",
+            qty=0.1,
+            side=OrderSide.BUY,
+            time_in_force=TimeInForce.GTC,
+            stop_price=51_000,
+            limit_price=51_500,
+        )
+    )
     assert isinstance(stop, Order)
     eventually(lambda: status(server, stop) == OrderStatus.NEW)
     server.pin("BTC/USD", 51_100)
@@ -197,36 +221,113 @@ def test_market_notional_and_stop_limit_orders(server: Server) -> None:
 
 
 REFUSALS = [
-    (limit_order("ETH/USD", "buy", 0.001, 2000), 403, 40310000,
-     "cost basis must be >= minimal amount of order 10"),
-    (limit_order("AAPL", "buy", 0.001, 150), 403, 40310000,
-     "cost basis must be >= minimal amount of order 1"),
-    (limit_order("ETH/USD", "buy", 60, 2000), 403, 40310000,
-     "insufficient balance for USD (requested: 120000, available: 100000)"),
+    (
+        limit_order("ETH/USD", "buy", 0.001, 2000),
+        403,
+        40310000,
+        "cost basis must be >= minimal amount of order 10",
+    ),
+    (
+        limit_order("AAPL", "buy", 0.001, 150),
+        403,
+        40310000,
+        "cost basis must be >= minimal amount of order 1",
+    ),
+    (
+        limit_order("ETH/USD", "buy", 60, 2000),
+        403,
+        40310000,
+        "insufficient balance for USD (requested: 120000, available: 100000)",
+    ),
     (limit_order("AAPL", "buy", 2000, 150), 403, 40310000, "insufficient buying power"),
-    (limit_order("ETH/USD", "sell", 1, 2100), 403, 40310000,
-     "insufficient balance for ETH (requested: 1, available: 0)"),
-    (limit_order("AAPL", "sell", 1.5, 250), 422, 42210000,
-     "fractional orders cannot be sold short"),
-    (limit_order("AAPL", "buy", 1, 150.123), 422, 42210000,
-     "invalid limit_price 150.123. sub-penny increment does not fulfill minimum pricing criteria"),
-    (limit_order("ETH/USD", "buy", 1, 1500.001), 422, 42210000,
-     "invalid limit_price 1500.001. price increment must be 0.01"),
-    (limit_order("ETH/USD", "buy", 1, 1500, time_in_force=TimeInForce.DAY), 422, 42210000,
-     "invalid crypto time_in_force"),
-    (limit_order("AAPL", "buy", 1.5, 150, time_in_force=TimeInForce.GTC), 422, 42210000,
-     "fractional orders must be DAY orders"),
-    (limit_order("AAPL", "buy", 1, 150, time_in_force=TimeInForce.GTC, extended_hours=True), 422,
-     42210000, "extended hours order must be DAY limit orders"),
+    (
+        limit_order("ETH/USD", "sell", 1, 2100),
+        403,
+        40310000,
+        "insufficient balance for ETH (requested: 1, available: 0)",
+    ),
+    (
+        limit_order("AAPL", "sell", 1.5, 250),
+        422,
+        42210000,
+        "fractional orders cannot be sold short",
+    ),
+    (
+        limit_order("AAPL", "buy", 1, 150.123),
+        422,
+        42210000,
+        "invalid limit_price 150.123. "
+        "sub-penny increment does not fulfill minimum pricing criteria",
+    ),
+    (
+        limit_order("ETH/USD", "buy", 1, 1500.001),
+        422,
+        42210000,
+        "invalid limit_price 1500.001. price increment must be 0.01",
+    ),
+    (
+        limit_order("ETH/USD", "buy", 1, 1500, time_in_force=TimeInForce.DAY),
+        422,
+        42210000,
+        "invalid crypto time_in_force",
+    ),
+    (
+        limit_order("AAPL", "buy", 1.5, 150, time_in_force=TimeInForce.GTC),
+        422,
+        42210000,
+        "fractional orders must be DAY orders",
+    ),
+    (
+        limit_order("AAPL", "buy", 1, 150, time_in_force=TimeInForce.GTC, extended_hours=True),
+        422,
+        42210000,
+        "extended hours order must be DAY limit orders",
+    ),
     (limit_order("NOPE", "buy", 1, 150), 422, 42210000, 'asset "NOPE" not found'),
-    ({"symbol": "AAPL", "side": "buy", "type": "limit", "time_in_force": "day", "qty": "-1",
-      "limit_price": 3}, 422, 42210000, "qty must be > 0"),
-    ({"symbol": "AAPL", "side": "buy", "type": "limit", "time_in_force": "day", "qty": "nan",
-      "limit_price": 3}, 422, 40010001, "qty is out of range"),
-    ({"symbol": "AAPL", "side": "buy", "type": "limit", "time_in_force": "day",
-      "limit_price": 3}, 422, 40010001, "qty or notional is required"),
-    ({"symbol": "AAPL", "side": "hold", "type": "market", "time_in_force": "day", "qty": 1}, 422,
-     40010001, "invalid side"),
+    (
+        {
+            "symbol": "AAPL",
+            "side": "buy",
+            "type": "limit",
+            "time_in_force": "day",
+            "qty": "-1",
+            "limit_price": 3,
+        },
+        422,
+        42210000,
+        "qty must be > 0",
+    ),
+    (
+        {
+            "symbol": "AAPL",
+            "side": "buy",
+            "type": "limit",
+            "time_in_force": "day",
+            "qty": "nan",
+            "limit_price": 3,
+        },
+        422,
+        40010001,
+        "qty is out of range",
+    ),
+    (
+        {
+            "symbol": "AAPL",
+            "side": "buy",
+            "type": "limit",
+            "time_in_force": "day",
+            "limit_price": 3,
+        },
+        422,
+        40010001,
+        "qty or notional is required",
+    ),
+    (
+        {"symbol": "AAPL", "side": "hold", "type": "market", "time_in_force": "day", "qty": 1},
+        422,
+        40010001,
+        "invalid side",
+    ),
 ]
 
 
@@ -277,9 +378,11 @@ def test_a_client_order_id_is_used_once_even_after_a_cancel(server: Server) -> N
 
 
 def test_unknown_orders_are_not_found(server: Server) -> None:
-    for call in (lambda: server.trading.get_order_by_id(uuid4()),
-                 lambda: server.trading.get_order_by_client_id("nobody"),
-                 lambda: server.trading.cancel_order_by_id(uuid4())):
+    for call in (
+        lambda: server.trading.get_order_by_id(uuid4()),
+        lambda: server.trading.get_order_by_client_id("nobody"),
+        lambda: server.trading.cancel_order_by_id(uuid4()),
+    ):
         with pytest.raises(APIError) as error:
             call()
         assert (error.value.status_code, error.value.code) == (404, 40410000)

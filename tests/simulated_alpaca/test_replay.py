@@ -43,11 +43,13 @@ def test_what_comes_later_does_not_show_earlier(tmp_path: Path) -> None:
     first_two = load(tmp_path / "two.csv", HEADER + "".join(ROWS.splitlines(keepends=True)[:2]))
     times = [START + n for n in range(600)]
     assert [full.price("ETH/USD", t) for t in times] == [
-        first_two.price("ETH/USD", t) for t in times]
+        first_two.price("ETH/USD", t) for t in times
+    ]
     # The way through a bar does not depend on its close.
     other = load(tmp_path / "other.csv", HEADER + ROWS.replace("90,105,12", "90,91,12"))
     assert [full.price("ETH/USD", START + n) for n in range(160)] == [
-        other.price("ETH/USD", START + n) for n in range(160)]
+        other.price("ETH/USD", START + n) for n in range(160)
+    ]
 
 
 def test_a_bar_is_shown_only_after_its_end(tmp_path: Path) -> None:
@@ -57,14 +59,23 @@ def test_a_bar_is_shown_only_after_its_end(tmp_path: Path) -> None:
     assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (100, 110, 90, 105, 12)
     [quarter] = bars(market, "ETH/USD", START, START + 900, 900, START + 900, 10)
     assert (quarter.open, quarter.high, quarter.low, quarter.close, quarter.volume) == (
-        100, 110, 90, 101, 21)
+        100,
+        110,
+        90,
+        101,
+        21,
+    )
 
 
 def test_a_file_without_open_starts_at_the_close_before(tmp_path: Path) -> None:
-    market = load(tmp_path / "bars.csv", (
-        "timestamp,symbol,high,low,close,volume,predicted_high_p50_h1\n"
-        "2024-01-01T00:00:00Z,UNIUSD,6.2,6.0,6.1,3,9\n"
-        "2024-01-01T01:00:00Z,UNIUSD,6.8,6.5,6.6,3,9\n"))
+    market = load(
+        tmp_path / "bars.csv",
+        (
+            "timestamp,symbol,high,low,close,volume,predicted_high_p50_h1\n"
+            "2024-01-01T00:00:00Z,UNIUSD,6.2,6.0,6.1,3,9\n"
+            "2024-01-01T01:00:00Z,UNIUSD,6.8,6.5,6.6,3,9\n"
+        ),
+    )
     assert market.price("UNI/USD", START) == 6.1
     assert market.price("UNI/USD", START + 3600) == 6.5
 
@@ -82,20 +93,26 @@ def test_gzip_many_files_and_a_choice_of_symbols(tmp_path: Path) -> None:
         ReplayedMarket.load([packed, plain], ["TSLA"])
 
 
-@pytest.mark.parametrize(("text", "problem"), [
-    ("", "line 1: the header lacks timestamp"),
-    ("timestamp,symbol,open,high,low\n", "line 1: the header lacks close"),
-    (HEADER, "no bars"),
-    (HEADER + ROWS + "2024-01-01,ETHUSD,1,2\n", "line 5: 4 fields where the header has 7"),
-    (HEADER + "yesterday,ETHUSD,1,2,1,1,1\n", "line 2: timestamp 'yesterday' is not an ISO 8601"),
-    (HEADER + "2024-01-01,??,1,2,1,1,1\n", "line 2: not a symbol: '??'"),
-    (HEADER + "2024-01-01,ETHUSD,1,2,x,1,1\n", "line 2: low 'x' is not a number"),
-    (HEADER + "2024-01-01,ETHUSD,1,nan,1,1,1\n", "line 2: high 'nan' is not a price above 0"),
-    (HEADER + "2024-01-01,ETHUSD,1,2,-1,1,1\n", "line 2: low '-1' is not a price above 0"),
-    (HEADER + "2024-01-01,ETHUSD,1,1,2,1,1\n", "line 2: high 1.0 is below low 2.0"),
-    (HEADER + "2024-01-01,ETHUSD,1,2,1,1,-4\n", "line 2: volume '-4' is below 0"),
-    (HEADER + ROWS + ROWS, "line 5: a second bar of ETH/USD"),
-])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "line 1: the header lacks timestamp"),
+        ("timestamp,symbol,open,high,low\n", "line 1: the header lacks close"),
+        (HEADER, "no bars"),
+        (HEADER + ROWS + "2024-01-01,ETHUSD,1,2\n", "line 5: 4 fields where the header has 7"),
+        (
+            HEADER + "yesterday,ETHUSD,1,2,1,1,1\n",
+            "line 2: timestamp 'yesterday' is not an ISO 8601",
+        ),
+        (HEADER + "2024-01-01,??,1,2,1,1,1\n", "line 2: not a symbol: '??'"),
+        (HEADER + "2024-01-01,ETHUSD,1,2,x,1,1\n", "line 2: low 'x' is not a number"),
+        (HEADER + "2024-01-01,ETHUSD,1,nan,1,1,1\n", "line 2: high 'nan' is not a price above 0"),
+        (HEADER + "2024-01-01,ETHUSD,1,2,-1,1,1\n", "line 2: low '-1' is not a price above 0"),
+        (HEADER + "2024-01-01,ETHUSD,1,1,2,1,1\n", "line 2: high 1.0 is below low 2.0"),
+        (HEADER + "2024-01-01,ETHUSD,1,2,1,1,-4\n", "line 2: volume '-4' is below 0"),
+        (HEADER + ROWS + ROWS, "line 5: a second bar of ETH/USD"),
+    ],
+)
 def test_a_malformed_file_is_refused_with_its_place(
     tmp_path: Path, text: str, problem: str
 ) -> None:
@@ -113,8 +130,10 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
             ReplayedMarket.load([path])
 
 
-@pytest.mark.parametrize("name", [
-    "stocks_1h_2024-01_2024-04.csv.gz", "crypto_1h_with_forecasts_2025-11-27_2026-01-10.csv.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["stocks_1h_2024-01_2024-04.csv.gz", "crypto_1h_with_forecasts_2025-11-27_2026-01-10.csv.gz"],
+)
 def test_the_real_files_play(name: str) -> None:
     if not (DATA / name).exists():
         pytest.skip(f"real bars are not here: {name}")
