@@ -88,7 +88,8 @@ def _share(pool: account.Pool) -> str:
 
 
 def _market(frame: Frame) -> str:
-    state = "open" if frame.account.session.is_open else "closed"
+    session = frame.account.session
+    state = ("open" if session.is_open else "closed") if session.known else "not known yet"
     return f"{frame.market_time.astimezone(NEW_YORK):%a %d %b %H:%M} NY ({state})"
 
 
