@@ -101,12 +101,15 @@ local function undraw(c)
   L.next_margin, L.next_cash = math.max(L.next_margin - margin, 0), math.max(L.next_cash - cash, 0)
 end
 
--- Out of every index that speaks of live claims; the slot is free from here on.
+-- Out of every index that speaks of live claims; the slot is free from here on. Besides `beats`, a live
+-- claim is in one index, which its state tells.
 local function unindex(c)
-  redis.call('ZREM', K.open, c.id)
-  redis.call('ZREM', K.heirless, c.id)
-  redis.call('ZREM', K.deadlines, c.id)
-  redis.call('ZREM', K.beats, c.id)
+  if c.state ~= 'closed' then
+    local index = K.deadlines
+    if c.state == 'open' then index = K.open elseif c.state == 'evicting' then index = K.heirless end
+    redis.call('ZREM', index, c.id)
+    redis.call('ZREM', K.beats, c.id)
+  end
   if redis.call('HGET', K.slots, c.slot) == c.id then redis.call('HDEL', K.slots, c.slot) end
 end
 

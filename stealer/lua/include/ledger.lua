@@ -73,23 +73,6 @@ local function save_ledger()
     'next_margin', int(L.next_margin), 'next_cash', int(L.next_cash), 'seq', int(L.seq))
 end
 
--- Write the hash anew with what every call reads first: a small hash is searched from its head.
-local function order_ledger()
-  local flat, fields, first = redis.call('HGETALL', K.ledger), {}, {}
-  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
-  for _, name in ipairs(NUMBERS) do
-    first[#first + 1] = name
-    first[#first + 1] = fields[name] or (name == 'halted' or name == 'session') and '' or '0'
-    fields[name] = nil
-  end
-  for name, value in pairs(fields) do
-    first[#first + 1] = name
-    first[#first + 1] = value
-  end
-  redis.call('DEL', K.ledger)
-  redis.call('HSET', K.ledger, unpack(first))
-end
-
 local function session_open()
   local open = L.session == 'open'
   if L.session_until > 0 and NOW >= L.session_until then open = not open end
