@@ -14,24 +14,6 @@ from enum import StrEnum
 #: An order in one of these can never fill again: the only evidence that frees a charge.
 TERMINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 
-#: Statuses of an order that is resting, or may be, and can still fill.
-LIVE_STATUSES = frozenset(
-    {
-        "new",
-        "accepted",
-        "pending_new",
-        "partially_filled",
-        "pending_cancel",
-        "pending_replace",
-        "accepted_for_bidding",
-        "stopped",
-        "suspended",
-        "calculated",
-        "held",
-        "done_for_day",
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:

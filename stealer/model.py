@@ -232,7 +232,6 @@ class Claim:
     heir: str = ""
     cause: str = ""
     by: str = ""
-    beat_ms: int = 0
     ticket: str = ""
 
     @property

@@ -84,7 +84,7 @@ if not plan then
   if tried and dry ~= '1' then count_attempt(met) end
   return denied(reason, detail)
 end
-if dry == '1' or POLICY.dry_run > 0 then
+if dry == '1' then
   local names = {}
   for i, v in ipairs(plan.victims) do names[i] = v.symbol end
   local would = #names > 0 and 'would steal from ' .. table.concat(names, ' ') or 'would be granted'

@@ -48,18 +48,7 @@ class ScriptedBroker(FakeBroker):
 
     def _result(self, order: NewOrder, answer: str) -> SubmitResult:
         if answer in (CONFIRM, LOST, LYING):
-            made = self._put(
-                BrokerOrder(
-                    f"id-{order.client_order_id}",
-                    order.client_order_id,
-                    order.symbol,
-                    order.side,
-                    order.qty,
-                    "new",
-                    limit_price=order.limit_price,
-                    is_crypto=order.is_crypto,
-                )
-            )
+            made = self.place(order)
             if answer == CONFIRM:
                 return SubmitResult(Outcome.CONFIRMED, made)
         if answer in (LOST, VANISHED):

@@ -58,13 +58,9 @@ class FakeBroker:
 
     # ---- what the system does
 
-    def submit(self, order: NewOrder, guard: Guard | None = None) -> SubmitResult:
-        if guard:
-            with guard():
-                self.posts += 1
-        if self.refuses:
-            return SubmitResult(Outcome.REJECTED, kind=self.refuses, message="refused by the test")
-        made = self._put(
+    def place(self, order: NewOrder) -> BrokerOrder:
+        """The order as live at the broker from now on."""
+        return self._put(
             BrokerOrder(
                 f"id-{order.client_order_id}",
                 order.client_order_id,
@@ -76,6 +72,14 @@ class FakeBroker:
                 is_crypto=order.is_crypto,
             )
         )
+
+    def submit(self, order: NewOrder, guard: Guard | None = None) -> SubmitResult:
+        if guard:
+            with guard():
+                self.posts += 1
+        if self.refuses:
+            return SubmitResult(Outcome.REJECTED, kind=self.refuses, message="refused by the test")
+        made = self.place(order)
         if self.loses_answers:
             return SubmitResult(Outcome.UNRESOLVED, kind="timeout", message="no answer")
         return SubmitResult(Outcome.CONFIRMED, made)

@@ -109,8 +109,7 @@ end
 local function touch_plan(thief, plan)
   for _, v in ipairs(plan.victims) do touch_steal_keys(v.symbol, thief.symbol, v.slot) end
   redis.call('EXISTS', K.claim(thief.id), K.slots, K.claims, K.deadlines, K.beats, K.decisions,
-      K.waiters, K.waiting,
-      K.counters, K.open, K.heirless, K.wake(thief.slot))
+      K.waiters, K.waiting, K.counters, K.open, K.heirless, K.wake(thief.slot))
 end
 
 -- What this claim adds to the broker's own use of buying power: what it lacked, less what its

@@ -5,7 +5,7 @@ which every certification does. ]]
 local POLICY_FIELDS = {'entry_tolerance_pct', 'protection_pct', 'cooldown_seconds',
   'min_pnl_improvement', 'fight_threshold', 'fight_window_seconds', 'fight_cooldown_seconds',
   'crypto_out_of_hours_force_count', 'reserve_seconds', 'trust_seconds', 'account_stale_seconds',
-  'quote_stale_seconds', 'max_candidates', 'waiter_seconds', 'enabled', 'dry_run'}
+  'quote_stale_seconds', 'max_candidates', 'waiter_seconds', 'enabled'}
 local POLICY
 local policies = {} -- by account prefix
 
