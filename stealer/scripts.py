@@ -22,6 +22,7 @@ import redis
 
 from stealer import keyspace
 from stealer.errors import LedgerMisconfigured, LedgerUnavailable
+from stealer.line import Line, packed_head
 
 _INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 
@@ -139,6 +140,8 @@ class Scripts:
             injected = type(client).__module__.startswith("fakeredis")
         self.injected = injected
         self._functions = not injected
+        self._line = Line(client) if type(client) is redis.Redis and not injected else None
+        self._heads: dict[str, bytes] = {}
         self._decodes = bool(client.get_encoder().decode_responses)
 
     def __call__(self, verb: str, *arguments: str | int) -> list[Any]:
@@ -164,7 +167,7 @@ class Scripts:
         name, source = library()
         function = f"{name}_{verb}"
         try:
-            return self.client.fcall(function, 1, self.prefix, packed)
+            return self._function(function, packed)
         except redis.exceptions.ResponseError as error:
             if "function not found" not in str(error).lower():
                 raise
@@ -176,6 +179,17 @@ class Scripts:
                 raise
             self._functions = False  # this user may call scripts, but not load a library
             return self._call_script(verb, packed)
+        return self._function(function, packed)
+
+    def _function(self, function: str, packed: str) -> Any:
+        if self._line is not None:
+            head = self._heads.get(function)
+            if head is None:
+                head = packed_head("FCALL", function, "1", self.prefix, following=1)
+                self._heads[function] = head
+            reply = self._line.call(head, packed)
+            if reply is not None:  # no verb answers nil
+                return reply
         return self.client.fcall(function, 1, self.prefix, packed)
 
     def _call_script(self, verb: str, packed: str) -> Any:

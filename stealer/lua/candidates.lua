@@ -19,9 +19,10 @@ for i = 1, #page, 2 do
   if not reason and ARGV[3] ~= '' then
     reason = c.symbol == ARGV[3] and 'own_symbol' or barred(ARGV[3], c.symbol)
   end
+  local shown = redis.call('HMGET', K.claim(c.id), 'qty', 'owner', 'created_ms')
   local d = distance(c.symbol, c.side, c.limit)
   rows[#rows + 1] = {c.id, c.symbol, c.side, c.strategy, page[i + 1],
-    d and string.format('%.8f', d) or '', reason or '', c.order_id, c.need, c.filled, c.qty, c.limit,
-    c.mode, c.owner, c.created_ms}
+    d and string.format('%.8f', d) or '', reason or '', c.order_id, c.need, c.filled,
+    shown[1] or '', c.limit, c.mode, shown[2] or '', shown[3] or ''}
 end
 return rows

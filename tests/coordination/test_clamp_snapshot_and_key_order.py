@@ -5,6 +5,7 @@ Also: which keys a script reads before its first write.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -197,13 +198,28 @@ class Trace:
         return met - before - read - excepted
 
 
+@pytest.fixture(scope="module")
+def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A cluster of one node, with all slots: elsewhere nothing is read ahead."""
+    with socket.socket() as bus:  # by default 10,000 above the port, which may be too high
+        bus.bind(("127.0.0.1", 0))
+        port = str(bus.getsockname()[1])
+    options = ("--cluster-enabled", "yes", "--databases", "1", "--cluster-port", port)
+    with EmbeddedServer.start(tmp_path_factory.mktemp("cluster"), extra=options) as server:
+        with redis.Redis.from_url(server.url, decode_responses=True) as client:
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+                pass  # about a second; the test's own time limit bounds it
+        yield server
+
+
 @pytest.fixture
-def trace(redis_server: EmbeddedServer) -> Iterator[Trace]:
+def trace(cluster_server: EmbeddedServer) -> Iterator[Trace]:
     """A small shop on a real server: 200 dollars in all."""
-    with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
+    with redis.Redis.from_url(cluster_server.url, decode_responses=True) as client:
         client.flushall()
         desk = Desk(client).open_shop(equity=100)
-        trace = Trace(redis_server.url, desk)
+        trace = Trace(cluster_server.url, desk)
         yield trace
         trace.watcher.close()
         desk.assert_charges_equal_claims()

@@ -21,8 +21,10 @@ local function charged(c)
 end
 
 -- Read every key that may not exist yet, before the first write: in a cluster a migrating slot then
--- refuses the script before anything has changed (PROTOCOL, "Cooldowns and fights").
+-- refuses the script before anything has changed (PROTOCOL, "Cooldowns and fights"). Elsewhere no
+-- key can be refused, and the reads would only cost.
 local function touch(c)
+  if clustered == false then return end
   redis.call('EXISTS', K.slots, K.claims, K.open, K.heirless, K.deadlines, K.beats, K.unabsorbed,
       K.waiters, K.waiting, K.counters, K.decisions, K.audit)
   if not c then return end
@@ -34,9 +36,8 @@ end
 
 local function wake(slot)
   local key = K.wake(slot)
-  if redis.call('EXISTS', key) == 1 then return end -- one is waiting to be read already
-  redis.call('LPUSH', key, int(NOW))
-  redis.call('PEXPIRE', key, 60000)
+  local length = redis.call('LPUSH', key, int(NOW))
+  if length == 1 then redis.call('PEXPIRE', key, 60000) else redis.call('LTRIM', key, 0, 0) end
 end
 
 -- The best waiter better than `above` whose need fits `left` in every pool it is in, and whose

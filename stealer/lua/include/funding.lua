@@ -107,6 +107,7 @@ local function count_attempt(met)
 end
 
 local function touch_plan(thief, plan)
+  if clustered == false then return end
   for _, v in ipairs(plan.victims) do touch_steal_keys(v.symbol, thief.symbol, v.slot) end
   redis.call('EXISTS', K.claim(thief.id), K.slots, K.claims, K.deadlines, K.beats, K.decisions,
       K.waiters, K.waiting, K.counters, K.open, K.heirless, K.wake(thief.slot))

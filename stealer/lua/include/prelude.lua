@@ -39,7 +39,9 @@ local function seconds(name) return num(name) * 1000 end
 
 -- ISO date and time (UTC) of a moment in ms, for values that people read. Days are counted from
 -- 1 March of year 0, which puts the leap day last in its year.
+local written = {} -- the last one, which a decision wants several times
 local function iso(ms)
+  if written.ms == ms then return written.text end
   local s = math.floor(ms / 1000)
   local days = math.floor(s / 86400) + 719468
   local era = math.floor(days / 146097)
@@ -52,6 +54,8 @@ local function iso(ms)
   local month = mp < 10 and mp + 3 or mp - 9
   local year = yoe + era * 400 + (month <= 2 and 1 or 0)
   local clocked = s % 86400
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
+  written.ms = ms
+  written.text = string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
       math.floor(clocked / 3600), math.floor(clocked / 60) % 60, clocked % 60)
+  return written.text
 end

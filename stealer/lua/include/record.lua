@@ -4,9 +4,9 @@ Cooldowns are recorded when victims are chosen, in the script that chooses them.
 the truth: an operator reads them with GET and TTL and may delete them. ]]
 local function words(amount) return string.format('%.2f', amount) end
 
--- Keys that a steal from `victim` by `thief` may create. Read before the first write: in a
--- cluster a migrating slot then refuses the script before anything has changed.
+-- Keys that a steal from `victim` by `thief` may create, read before the first write (see `touch`).
 local function touch_steal_keys(victim, thief, slot)
+  if clustered == false then return end
   local a, b = ordered(victim, thief)
   redis.call('EXISTS', K.cooldown(victim), K.barred(victim, thief), K.pair(a, b), K.fight(a, b),
       K.steals, K.counters, K.wake(slot or victim))

@@ -1,6 +1,6 @@
 --[[ Choosing victims (PROTOCOL, "Choosing victims"): worst live PnL first, oldest first on ties,
 until every short pool is covered; then the best-PnL ones not needed after all are let go. ]]
-local PAGE = 8
+local PAGE, LARGEST_PAGE = 2, 64 -- most steals have one victim, and it is the very worst
 
 local function ordered(a, b)
   if a < b then return a, b end
@@ -71,10 +71,10 @@ end
 -- `gap` per pool is what is short (it is used up). Returns victims, or nil, reason, detail.
 -- `spent` is the positive PnL already canceled for this thief: justification is cumulative.
 local function choose_victims(thief, gap, spent)
-  local chosen, met, examined, at, done = {}, {}, 0, 0, false
+  local chosen, met, examined, at, size, done = {}, {}, 0, 0, PAGE, false
   local function meet(name) met[name] = (met[name] or 0) + 1 end
   while not done do
-    local page = redis.call('ZRANGE', K.open, at, at + PAGE - 1, 'WITHSCORES')
+    local page = redis.call('ZRANGE', K.open, at, at + size - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
       if not short_pools(gap) then done = true break end
       examined = examined + 1
@@ -101,8 +101,8 @@ local function choose_victims(thief, gap, spent)
         end
       end
     end
-    if #page < PAGE * 2 then done = true end
-    at = at + PAGE
+    if #page < size * 2 then done = true end
+    at, size = at + size, math.min(size * 4, LARGEST_PAGE)
   end
   if short_pools(gap) then return nil, refusal(met), met_text(met), met end
   reprieve(chosen, gap)
