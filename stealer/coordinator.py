@@ -251,9 +251,16 @@ class WorkStealingCoordinator(Ledger):
         state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
         return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)
 
-    def adopt(self, slot: str, silent_seconds: float) -> Claim | None:
-        """Take over the claim in *slot* if its owner has been silent that long, else None."""
-        reply = self._run("adopt", slot, self.owner, int(silent_seconds * 1000))
+    def adopt(
+        self, slot: str, silent_seconds: float, *, known: str = "", ticket: str = ""
+    ) -> Claim | None:
+        """Take over the claim in *slot* if its owner has been silent that long, else None.
+
+        :param known: the claim the caller sent an order for; if the ledger had lost it and made it
+            again, nobody owns it, and nobody need be silent.
+        :param ticket: the caller's task, for a claim that has none.
+        """
+        reply = self._run("adopt", slot, self.owner, int(silent_seconds * 1000), known, ticket)
         if reply[0] in ("none", "busy", "wrong_state:reserved"):
             return None
         raise_for(reply[0], "adopt", slot)

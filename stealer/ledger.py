@@ -163,16 +163,22 @@ class Ledger:
         key = self.keys.of("wake", slot)
         return self.read(lambda r: r.blpop([key], timeout=bounded)) is not None
 
-    def task(self, ticket: str, life_seconds: float, *, fresh: bool = False) -> Task:
+    def task(
+        self, ticket: str, life_seconds: float, *, fresh: bool = False, known: Task | None = None
+    ) -> Task:
         """When the task *ticket* began and what its ended claims filled, over all restarts.
 
         The first call begins it; it lives *life_seconds* from then.
+
+        :param known: what the caller remembers, for a ledger that has lost it: the earlier start
+            and the fills of both count, each claim once.
         """
-        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh))
+        lines = [f"{i} {decimal_text(qty)}" for i, qty in known.fills.items()] if known else []
+        age = int(known.age_seconds * 1000) if known else 0
+        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh), age, *lines)
         started, now = int(reply[0]), int(reply[1])
         fills = dict(line.split(" ", 1) for line in reply[2:])
-        filled = sum((Decimal(qty) for qty in fills.values()), Decimal(0))
-        return Task((now - started) / 1000, filled)
+        return Task((now - started) / 1000, {i: Decimal(qty) for i, qty in fills.items()})
 
     def report(self, status: dict[str, Any], tier: str = "") -> None:
         """Leave this process's status, and its tier, for operators to read."""
