@@ -290,7 +290,8 @@ class Entries:
     def _opened(self, claim: Claim, order: BrokerOrder, stolen: tuple[str, ...]) -> EntryResult:
         """Tell the ledger; an order it no longer knows is taken back at once."""
         if order.is_terminal:
-            self.coordinator.close(claim.id, order)
+            if order.status != "replaced":  # the keeper's, see settle
+                self.coordinator.close(claim.id, order)
             return EntryResult(Ending.OPEN, "", "", claim, order, stolen)
         try:
             self.coordinator.confirm(claim, order)
