@@ -1,9 +1,9 @@
 """Two ends of an order that its own status does not tell: replaced by hand, and vanished.
 
-Both wait until nothing can be counted too little. What a replaced order held is its successor's now,
-so the claim is closed only once a published account counts that one. An order that was seen live and
-that the broker knows no more (an account that was reset) is given up only after the quarantine and
-several looks, by both of its ids.
+Both wait until nothing can be counted too little. What a replaced order held is its successor's
+now, so the claim is closed only once a published account counts that one. An order that was seen
+live and that the broker knows no more (an account that was reset) is given up only after the
+quarantine and several looks, by both of its ids.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from stealer.broker.interface import Broker
 from stealer.coordinator import WorkStealingCoordinator
@@ -53,9 +52,8 @@ class Endings:
     def forget_but(self, claims: Iterable[str]) -> None:
         """Claims that are gone need not be remembered."""
         kept = set(claims)
-        for memory in (self._replaced_at, self._absent):
-            for gone in memory.keys() - kept:
-                del memory[gone]  # type: ignore[attr-defined]
+        self._replaced_at = {i: at for i, at in self._replaced_at.items() if i in kept}
+        self._absent = {i: seen for i, seen in self._absent.items() if i in kept}
 
     def seen(self, claim: Claim) -> None:
         """The broker knows the order."""
@@ -120,6 +118,6 @@ class Endings:
             filled_qty=claim.filled_qty,
         )
         why = f"unknown to the broker for {quarantine:g} s and {looks} looks, by both ids"
-        self._coordinator.close(replace(claim), gone, why)
+        self._coordinator.close(claim, gone, why)
         log.error("%s %s has vanished from the broker: %s", claim.symbol, claim.id, why)
         return True
