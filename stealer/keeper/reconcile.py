@@ -65,7 +65,10 @@ class Reconciler:
             claim = claims.get(order.client_order_id)
             if claim is None or claim.state in (State.CLOSED, State.RESERVED):
                 known = self._condemn(order, term) and known
-            elif (order.qty, order.limit_price) != (claim.qty, claim.limit_price):
+            elif order.limit_price and (order.qty, order.limit_price) != (
+                claim.qty,
+                claim.limit_price,
+            ):
                 self._correct(claim, order, term)
         return known
 
