@@ -37,6 +37,7 @@ PIECES = (
     "victims",
     "record",
     "funding",
+    "rebuild",
 )
 
 #: Where an in-memory test server finds its identity.

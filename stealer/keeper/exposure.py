@@ -40,7 +40,9 @@ def figures(
     total = sum((abs(p.market_value) for p in snapshot.positions), Decimal(0))
     crypto = sum((abs(p.market_value) for p in snapshot.positions if p.is_crypto), Decimal(0))
     foreign = [o for o in snapshot.orders if not o.is_terminal and not is_ours(o.client_order_id)]
-    added = _added_exposure(foreign, snapshot, price_of)
+    added = _added_exposure(
+        foreign, snapshot, price_of, Decimal(str(settings.short_sale_margin_pct))
+    )
     added_crypto = sum((v for (_, is_crypto), v in added.items() if is_crypto), Decimal(0))
     return AccountFigures(
         limit_total=_down(base * Decimal(str(settings.leverage))),
@@ -55,9 +57,15 @@ def figures(
 
 
 def _added_exposure(
-    orders: Iterable[BrokerOrder], snapshot: AccountSnapshot, price_of: PriceOf
+    orders: Iterable[BrokerOrder],
+    snapshot: AccountSnapshot,
+    price_of: PriceOf,
+    short_margin: Decimal,
 ) -> dict[tuple[str, bool], Decimal]:
-    """Dollars that foreign orders would add to |position|, by (symbol, is crypto)."""
+    """Dollars that foreign orders would add to |position|, by (symbol, is crypto).
+
+    A sale that opens a short counts with the margin that our own do (ALPACA.md).
+    """
     held = {p.symbol: p.qty for p in snapshot.positions}
     marks = {p.symbol: abs(p.market_value / p.qty) for p in snapshot.positions if p.qty}
     added: dict[tuple[str, bool], Decimal] = {}
@@ -71,6 +79,8 @@ def _added_exposure(
             reducible[order.symbol] = reducible.get(order.symbol, Decimal(0)) - closing
             key = (order.symbol, order.is_crypto)
             opening = (order.remaining_qty - closing) * price
+            if side == "sell":
+                opening *= 1 + short_margin
             added[key] = added.get(key, Decimal(0)) + opening
     return added
 

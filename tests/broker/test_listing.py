@@ -127,3 +127,25 @@ def test_a_snapshot_warns_of_an_order_given_in_dollars(
     order = snapshot.orders[0]
     assert order.limit_price is not None
     assert order.qty * order.limit_price == 500
+
+
+def test_the_latest_orders_are_one_page_of_any_status_newest_first(
+    server: ScriptedServer, broker: AlpacaBroker
+) -> None:
+    """Only their ids are read: an old order of a kind unknown here must not stop anybody."""
+    asked: list[dict[str, str]] = []
+
+    def answer(seen: Seen) -> Reply:
+        asked.append(dict(seen.query))
+        return Reply(200, [{"client_order_id": "b", "qty": None}, {"client_order_id": "a"}])
+
+    server.on(ORDERS, answer)
+    assert broker.latest_client_ids() == ("b", "a")
+    (query,) = asked
+    assert (query["status"], query["limit"], query["direction"]) == ("all", "500", "desc")
+
+
+def test_an_error_is_never_no_latest_orders(server: ScriptedServer, broker: AlpacaBroker) -> None:
+    server.on(ORDERS, lambda seen: Reply(200, {"message": "no list"}))
+    with pytest.raises(interface.BrokerUnavailable):
+        broker.latest_client_ids()

@@ -78,18 +78,18 @@ def test_an_exit_is_no_exposure() -> None:
 
 
 def test_only_the_part_of_an_exit_that_opens_the_other_side_counts() -> None:
-    assert foreign(order("sell", 15), positions=[held(10)]) == 500
+    assert foreign(order("sell", 15), positions=[held(10)]) == 515  # a short, with its margin
     assert foreign(order("buy", 15), positions=[held(-10)]) == 500
 
 
 def test_an_entry_on_top_of_a_position_counts() -> None:
     assert foreign(order("buy", 5), positions=[held(10)]) == 500
-    assert foreign(order("sell", 5), positions=[held(-10)]) == 500
+    assert foreign(order("sell", 5), positions=[held(-10)]) == 515
 
 
 def test_a_position_closes_only_once() -> None:
     two = [order("sell", 10), order("sell", 10)]
-    assert foreign(*two, positions=[held(10)]) == 1_000
+    assert foreign(*two, positions=[held(10)]) == 1_030
 
 
 def test_the_dearest_of_several_exits_remains_as_exposure() -> None:
@@ -99,7 +99,7 @@ def test_the_dearest_of_several_exits_remains_as_exposure() -> None:
 
 
 def test_one_symbols_position_closes_nothing_in_another() -> None:
-    assert foreign(order("sell", 10), positions=[held(10, symbol="MSFT")]) == 1_000
+    assert foreign(order("sell", 10), positions=[held(10, symbol="MSFT")]) == 1_030
 
 
 def test_a_market_order_is_priced_by_position_or_quote_and_else_refuses_the_snapshot() -> None:
@@ -115,9 +115,9 @@ def test_a_short_sale_below_the_market_counts_at_the_market() -> None:
     """A sell limit is the least it brings: at 1 dollar it sells at what the market pays."""
     cheap = order("sell", 10, 1)
 
-    assert foreign(cheap, prices={"AAPL": D(100)}) == 1_000
-    assert foreign(cheap, positions=[held(-5, 100)]) == 1_000
-    assert foreign(order("sell", 10, 120), prices={"AAPL": D(100)}) == 1_200
+    assert foreign(cheap, prices={"AAPL": D(100)}) == 1_030
+    assert foreign(cheap, positions=[held(-5, 100)]) == 1_030
+    assert foreign(order("sell", 10, 120), prices={"AAPL": D(100)}) == 1_236
     assert foreign(cheap, positions=[held(10)]) == 0  # an exit needs no price
 
 
