@@ -15,6 +15,7 @@ from stealer.errors import Refused, raise_for
 from stealer.evidence import BrokerOrder
 from stealer.ledger import Ledger
 from stealer.model import (
+    MAX_NEED,
     Claim,
     Decision,
     InvalidIntent,
@@ -271,6 +272,17 @@ class WorkStealingCoordinator(Ledger):
         raise_for(reply[0], "certify")
         return int(reply[1])
 
+    def recount(self, term: int = 0) -> str:
+        """Compare the ledger with its claims; what somebody has spoiled, '' when all is well.
+
+        A spoiled ledger is not certified any more, so nothing is granted until it is again.
+
+        :raises Uncertified, Deposed:
+        """
+        reply = self._run("recount", term)
+        raise_for(reply[0], "recount")
+        return reply[1] if reply[0] == "spoiled" else ""
+
     def lease(self, ttl_seconds: float) -> tuple[bool, int | str]:
         """Take or renew the keeper's lease: (True, term), or (False, who holds it)."""
         reply = self._run("lease", self.owner, int(ttl_seconds * 1000))
@@ -282,9 +294,9 @@ class WorkStealingCoordinator(Ledger):
 
     def condemn(self, order: BrokerOrder, term: int, strategy: str = "unknown") -> str:
         """Count an order with our prefix that has no claim; the caller cancels it."""
-        limit = order.limit_price or order.filled_avg_price or Decimal(0)
-        need = self.need_of(order.side, order.qty, limit)
-        part = self.need_of(order.side, order.filled_qty, limit)
+        limit = abs(order.limit_price or order.filled_avg_price or Decimal(0))
+        need = min(self.need_of(order.side, order.qty, limit), MAX_NEED)
+        part = min(self.need_of(order.side, order.filled_qty, limit), need)
         reply = self._run(
             "condemn",
             term,

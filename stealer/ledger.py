@@ -17,7 +17,7 @@ from typing import Any
 import redis
 
 from stealer import replies
-from stealer.errors import raise_for
+from stealer.errors import LedgerSpoiled, raise_for
 from stealer.evidence import BrokerOrder, Quote
 from stealer.keyspace import Keyspace
 from stealer.model import (
@@ -29,7 +29,7 @@ from stealer.model import (
     valid_strategy,
 )
 from stealer.replies import AccountFigures, Candidate, Standing, Task
-from stealer.scripts import Scripts, text, translated
+from stealer.scripts import Scripts, not_text, text, translated
 from stealer.settings import Settings
 
 #: How long positions may lag behind fills at the broker, in ms: fills younger than this when a
@@ -77,7 +77,7 @@ class Ledger:
     def claim(self, claim_id: str) -> Claim | None:
         """One claim as the ledger has it now, None when there is none."""
         fields = text_hash(self.read(lambda r: r.hgetall(self.keys.of("claim", claim_id))))
-        return replies.claim_of(claim_id, fields) if fields else None
+        return self._claim_of(claim_id, fields) if fields else None
 
     def claim_in_slot(self, symbol: str, side: str, strategy: str) -> Claim | None:
         """The claim that holds (symbol, side, strategy), if any."""
@@ -100,7 +100,13 @@ class Ledger:
                 return list(pipe.execute())
 
         rows = zip(ids, self.read(fetch) if ids else [], strict=True)
-        return {i: replies.claim_of(i, text_hash(fields)) for i, fields in rows if fields}
+        return {i: self._claim_of(i, text_hash(fields)) for i, fields in rows if fields}
+
+    def _claim_of(self, claim_id: str, fields: dict[str, str]) -> Claim:
+        try:
+            return replies.claim_of(claim_id, fields)
+        except ValueError as error:
+            raise LedgerSpoiled(f"{self.keys.of('claim', claim_id)}: {error}") from None
 
     def server_identity(self) -> tuple[str, bool]:
         """(which server this connection leads to, whether the ledger is certified for it)."""
@@ -327,6 +333,8 @@ class Ledger:
             return text(command(self.client))
         except redis.exceptions.RedisError as error:
             raise translated(error) from error
+        except UnicodeDecodeError as error:
+            raise not_text("a key of this account") from error
 
     def _plain_figures(
         self,

@@ -5,6 +5,7 @@ Replies are flat lists of text (each script's header says which); amounts are mi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -106,7 +107,29 @@ def funded(claim: Claim, reply: list[Any]) -> Claim:
 
 
 def claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
-    """A claim from its hash."""
+    """A claim from its hash.
+
+    :raises ValueError: a field that is missing or that this system does not write.
+    """
+    try:
+        claim = _claim_of(claim_id, fields)
+    except (KeyError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"not a claim as this system writes it ({error!r})"[:200]) from None
+    exact = (claim.qty, claim.limit_price, claim.filled_qty)
+    whole = (claim.need, claim.fund, claim.pending, claim.filled, claim.absorbed)
+    times = (claim.created_ms, claim.deadline_ms)
+    if not all(n.is_finite() and 0 <= n < _LARGEST for n in exact) or claim.qty == 0:
+        raise ValueError("its quantity or limit cannot be")
+    if not all(0 <= n < _LARGEST for n in whole + times) or not math.isfinite(claim.pnl):
+        raise ValueError("one of its amounts cannot be")
+    return claim
+
+
+#: No amount, time, price or quantity of ours comes near this.
+_LARGEST = 2**53
+
+
+def _claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
     number = {name: int(fields.get(name) or 0) for name in _CLAIM_NUMBERS}
     return Claim(
         id=claim_id,

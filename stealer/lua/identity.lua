@@ -5,5 +5,6 @@ Reply {run id, replication id, certified (0|1)} ]]
 --@include prelude
 --@include identity
 --@include ledger
+--@include policy
 local run, repl = identity()
 return {run, repl, certified() and '1' or '0'}
