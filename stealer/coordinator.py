@@ -244,11 +244,8 @@ class WorkStealingCoordinator(Ledger):
         if reply[0] == "unknown":
             return Pulse("unknown")
         if reply[0] == "ended":
-            status, filled, why = reply[1].split(" ", 2)
-            cause, _, by = why.rpartition(" ")  # a cause may have spaces
-            return Pulse("gone", None, status, Decimal(filled), cause.strip("-"), by.strip("-"))
-        state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
-        return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)
+            return replies.end(reply[1])
+        return replies.pulse(reply, claim)
 
     def adopt(self, slot: str, silent_seconds: float) -> Claim | None:
         """Take over the claim in *slot* if its owner has been silent that long, else None."""

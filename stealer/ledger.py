@@ -168,11 +168,7 @@ class Ledger:
 
         The first call begins it; it lives *life_seconds* from then.
         """
-        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh))
-        started, now = int(reply[0]), int(reply[1])
-        fills = dict(line.split(" ", 1) for line in reply[2:])
-        filled = sum((Decimal(qty) for qty in fills.values()), Decimal(0))
-        return Task((now - started) / 1000, filled)
+        return replies.task(self._run("ticket", ticket, int(life_seconds * 1000), int(fresh)))
 
     def report(self, status: dict[str, Any], tier: str = "") -> None:
         """Leave this process's status, and its tier, for operators to read."""

@@ -6,12 +6,17 @@ Replies are flat lists of text (each script's header says which); amounts are mi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from stealer.model import Claim, Decision, State, Verdict, Victim
+from stealer.errors import LedgerSpoiled
+from stealer.model import Claim, Decision, Pulse, State, Verdict, Victim
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +86,29 @@ class Task:
     filled_qty: Decimal
 
 
+def _spoilable(read: Callable[P, R]) -> Callable[P, R]:
+    """A reader whose failures are what they are: somebody else wrote what the script answered."""
+
+    @wraps(read)
+    def reader(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except (ValueError, IndexError, TypeError, ArithmeticError) as error:
+            raise LedgerSpoiled(
+                f"Redis holds what this system does not write: no {read.__name__} ({error})"
+            ) from None
+
+    return reader
+
+
+@_spoilable
 def denial(reply: list[Any]) -> Decision:
     """A refusal of ``acquire`` or ``topup``."""
     retry = int(reply[3]) / 1000 if len(reply) > 3 else 0.0
     return Decision(Verdict.DENIED, reply[1], reply[2], retry_after=retry)
 
 
+@_spoilable
 def funding(reply: list[Any], claim: Claim) -> Decision:
     """A grant, a steal, or the state of the funding of *claim*, which is as the reply says.
 
@@ -100,6 +122,7 @@ def funding(reply: list[Any], claim: Claim) -> Decision:
     return Decision(outcome, "", "", claim, victims, int(reply[7]), steal_id=reply[8])
 
 
+@_spoilable
 def funded(claim: Claim, reply: list[Any]) -> Claim:
     """*claim* with the funding that *reply* tells (see ``funding``)."""
     pending = int(reply[7]) + (len(reply) - 9) // 4
@@ -158,6 +181,7 @@ def _claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
 _CLAIM_NUMBERS = ("need", "fund", "pending", "filled", "absorbed", "created_ms", "deadline_ms")
 
 
+@_spoilable
 def candidate(row: list[str]) -> Candidate:
     """One row of ``candidates``."""
     return Candidate(
@@ -179,6 +203,7 @@ def candidate(row: list[str]) -> Candidate:
     )
 
 
+@_spoilable
 def standing(r: list[str]) -> Standing:
     """The reply of ``standing``."""
     return Standing(
@@ -193,3 +218,32 @@ def standing(r: list[str]) -> Standing:
         cooldown_seconds=int(r[9]) / 1000,
         certified=r[10] == "1",
     )
+
+
+@_spoilable
+def task(reply: list[str]) -> Task:
+    """The reply of ``ticket``."""
+    started, now = int(reply[0]), int(reply[1])
+    fills = dict(line.split(" ", 1) for line in reply[2:])
+    filled = sum((Decimal(qty) for qty in fills.values()), Decimal(0))
+    if not filled.is_finite() or any(Decimal(qty) < 0 for qty in fills.values()):
+        raise ValueError("a quantity that cannot be")
+    return Task((now - started) / 1000, filled)
+
+
+@_spoilable
+def end(text: str) -> Pulse:
+    """How a claim ended, as scripts remember it: 'status filled_qty cause by'."""
+    status, filled, why = text.split(" ", 2)
+    cause, _, by = why.rpartition(" ")  # a cause may have spaces
+    qty = Decimal(filled)
+    if not qty.is_finite() or qty < 0:
+        raise ValueError("a quantity that cannot be")
+    return Pulse("gone", None, status, qty, cause.strip("-"), by.strip("-"))
+
+
+@_spoilable
+def pulse(reply: list[str], claim: Claim) -> Pulse:
+    """The reply of ``heartbeat`` about a claim that lives."""
+    state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
+    return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)

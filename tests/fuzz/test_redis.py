@@ -85,7 +85,7 @@ def every_verb(stage: Stage) -> list[Callable[[], object]]:
         lambda: c.publish_session(True, 60),
         lambda: desk.account(10_000),
         lambda: c.recount(),
-        lambda: c.lease(300),
+        lambda: c.lease(0.001),
         lambda: c.halt("", "a test"),
     ])  # fmt: skip
     for claim in stage.claims.values():
@@ -116,10 +116,10 @@ def over_admitted(stage: Stage, free: int) -> str:
     return ""
 
 
-def say_all(stage: Stage, broker: AccountBroker, done: list[str]) -> None:
-    """Every view of the operators: it ends in a documented way, and never in a traceback."""
+def say(stage: Stage, broker: AccountBroker, done: list[str], seed: int) -> None:
+    """Some views of the operators: each ends in a documented way, and never in a traceback."""
     client = stage.desk.client
-    for arguments in VIEWS:
+    for arguments in (VIEWS[seed % len(VIEWS)], VIEWS[seed // 16 % len(VIEWS)]):
         for more in ([], ["--json"]) if arguments[0] != "release" else ([],):
             app = App(connect=lambda _: client, broker=lambda _: cast(Broker, broker))
             result: Any = CliRunner().invoke(main, [*arguments, *more], obj=app, input="n\n")
@@ -130,22 +130,23 @@ def say_all(stage: Stage, broker: AccountBroker, done: list[str]) -> None:
             assert "Traceback" not in result.output
 
 
-def passes(stage: Stage, broker: AccountBroker) -> bool:
-    """The keeper works on, over a quarantine; True when the last pass met nothing it cannot mend."""
+def troubles(stage: Stage, broker: AccountBroker) -> str:
+    """The keeper works on, over a quarantine; what its last pass met that it could not mend."""
     clock = ManualClock(0.0)
     coordinator = WorkStealingCoordinator(stage.desk.client, stage.desk.settings, owner="keeper")
     keeper = Keeper(
         coordinator, broker, lease_seconds=9 * HOUR, sleep=clock.advance, monotonic=clock.time
     )
-    ended_well = False
+    trouble = ""
     for _ in range(6):
         try:
-            ended_well = keeper.run_once() and not keeper._complaints
+            trouble = "" if keeper.run_once() else "stands by"
+            trouble += " ".join(keeper._complaints.values())
         except LedgerUnavailable as error:
-            assert str(error)
-            ended_well = False
+            trouble = str(error)
+            assert trouble
         clock.advance(2 * HOUR)
-    return ended_well
+    return trouble
 
 
 def make_readable(stage: Stage) -> None:
@@ -163,14 +164,15 @@ def check_mended(stage: Stage, broker: AccountBroker, done: list[str]) -> None:
     desk = stage.desk
     assert desk.coordinator.server_identity()[1], done
     desk.assert_charges_equal_claims()
-    assert desk.coordinator.recount() == "", done
+    term = int(desk.client.hget(desk.keys.ledger, "term"))
+    assert desk.coordinator.recount(term) == "", done
     charged = desk.coordinator.claims()
     for order in broker.orders.values():
         if is_ours(order.client_order_id, "paper") and not order.is_terminal:
             assert order.client_order_id in charged, (done, order)
 
 
-@effort(150)
+@effort(100, shrink=False)
 @given(st.lists(damages, min_size=1, max_size=3), st.integers(0, 2**32))
 def run(stage: Stage, damage: list[Damage], seed: int) -> None:
     broker = stage.restore()
@@ -188,12 +190,12 @@ def run(stage: Stage, damage: list[Damage], seed: int) -> None:
             continue
         except Exception as error:
             raise AssertionError(f"verb {(seed + number * 37) % len(calls)}: {done}") from error
-    say_all(stage, broker, done)
+    say(stage, broker, done, seed)
     for claim in stage.claims.values():
         stage.desk.client.delete(stage.desk.keys.of("ended", claim.id))
-    if not passes(stage, broker):
+    if troubles(stage, broker):
         make_readable(stage)
-        assert passes(stage, broker), done
+        assert troubles(stage, broker) == "", done
     check_mended(stage, broker, done)
 
 
@@ -205,5 +207,5 @@ def test_whatever_somebody_else_writes(stage: Stage, caplog: pytest.LogCaptureFi
 def test_the_stage_itself_is_in_order(stage: Stage) -> None:
     broker = stage.restore()
     assert stage.desk.charged() == Decimal(19_000) or stage.desk.charged() > 0
-    assert passes(stage, broker)
+    assert troubles(stage, broker) == ""
     check_mended(stage, broker, [])
