@@ -60,7 +60,7 @@ def order_record(
     if qty < 0 or filled_qty < 0:
         raise BrokerMalformed(f"{what}: the broker sent a negative quantity")
     status = _text(fields, "status", what)
-    # An end frees what did not fill: by an answer that does not say how much that is, it frees nothing.
+    # An end frees what did not fill: an answer that does not say how much filled ends nothing.
     if status in TERMINAL_STATUSES:
         _number(fields, "filled_qty", what)
     if status == "filled" and fields.get("qty") is not None and filled_qty < qty:

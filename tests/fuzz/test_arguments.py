@@ -198,12 +198,7 @@ def test_a_value_no_option_takes_is_refused_by_name(
 ) -> None:
     """Text with spaces and control characters is no number, symbol, strategy, name or address."""
     root = watchers if leaf.root is watchers else stealer
-    needed = [
-        part
-        for param in leaf.params
-        for part in _good(param)
-        if param is not option
-    ]
+    needed = [part for param in leaf.params for part in _good(param) if param is not option]
     result = call(root, [*leaf.path, *needed, option.opts[0], "no \x01 good"], client)
     check(result, (leaf, option))
     if option.opts[0] in ("--ticket", "--key", "--secret", "--host", "--why", "--reason"):
@@ -216,8 +211,8 @@ def test_a_value_no_option_takes_is_refused_by_name(
 
 
 #: Values with which a command comes as far as looking at the option under test.
-GOOD = {"symbol": "AAPL", "pnl_value": "1", "limit_price": "100", "target_qty": "1", "shell": "bash",
-        "reason": "a test", "claim": "AAPL", "target": "AAPL"}  # fmt: skip
+GOOD = {"symbol": "AAPL", "pnl_value": "1", "limit_price": "100", "target_qty": "1",
+        "shell": "bash", "reason": "a test", "claim": "AAPL", "target": "AAPL"}  # fmt: skip
 
 
 def _good(param: click.Parameter) -> list[str]:

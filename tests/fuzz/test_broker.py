@@ -10,21 +10,18 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import fakeredis
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stealer.broker.alpaca import AlpacaBroker
 from stealer.broker.interface import BrokerError
 from stealer.broker.retries import ReadRetries
 from stealer.errors import StealerError
-from stealer.evidence import BrokerOrder, Outcome
-from stealer.order_ids import is_ours
+from stealer.evidence import Outcome
 from tests.broker.conftest import ORDER_ID, account_json, make_broker, new_order, order_json
 from tests.broker.scripted_server import Reply, ScriptedServer, Seen
 from tests.coordination.desk import Desk
@@ -34,7 +31,13 @@ from tests.fuzz.garbage import words
 from tests.keeper.conftest import desk_on, keeper_of
 from tests.support import ManualClock
 
-POSITION = {"symbol": "AAPL", "qty": "3", "market_value": "600", "side": "long", "asset_class": "us_equity"}
+POSITION = {
+    "symbol": "AAPL",
+    "qty": "3",
+    "market_value": "600",
+    "side": "long",
+    "asset_class": "us_equity",
+}
 CLOCK = {"is_open": True, "timestamp": "2026-05-01T12:00:00Z", "next_open": "2026-05-02T13:30:00Z",
          "next_close": "2026-05-01T20:00:00Z"}  # fmt: skip
 ASSET = {"symbol": "BTC/USD", "class": "crypto", "tradable": True, "fractionable": True,
@@ -60,7 +63,9 @@ anything = st.recursive(
     ),
     lambda inner: (
         st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["id", "code", "message", "status", "x"]), inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["id", "code", "message", "status", "x"]), inner, max_size=2
+        )
     ),
     max_leaves=4,
 )
@@ -89,10 +94,16 @@ def replies(draw: st.DrawFn, template: Any = None) -> Reply:
     status = draw(st.sampled_from(STATUSES))
     raw = json.dumps(draw(documents(template))).encode("utf-8", "replace")
     how = draw(st.sampled_from(["whole"] * 8 + ["half", "bytes", "html", "drop", "cut"]))
-    body: Any = {"half": raw[: len(raw) // 2], "bytes": draw(st.binary(max_size=20)), "html": "<p>"}.get(how, raw)
+    body: Any = {
+        "half": raw[: len(raw) // 2],
+        "bytes": draw(st.binary(max_size=20)),
+        "html": "<p>",
+    }.get(how, raw)
     if status in (204, 304):
         body = None
-    return Reply(status, body, {"Content-Type": "application/json"}, drop=how == "drop", cut=how == "cut")
+    return Reply(
+        status, body, {"Content-Type": "application/json"}, drop=how == "drop", cut=how == "cut"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +160,7 @@ def test_a_read_is_a_record_or_a_broker_error(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
 
-    @effort(40)
+    @effort(25)
     @given(replies())
     def attempt(reply: Reply) -> None:
         answering(server, reply)
@@ -166,7 +177,7 @@ def test_a_read_is_a_record_or_a_broker_error(
         if name == "by id":
             assert found.id == ORDER_ID
 
-    @effort(40)
+    @effort(25)
     @given(replies())
     def look_up(reply: Reply) -> None:
         answering(server, reply)
@@ -177,7 +188,9 @@ def test_a_read_is_a_record_or_a_broker_error(
         if found is None:
             assert not_found(reply), reply
         else:
-            assert found.client_order_id == "ws-1" if name == "by client id" else found.id == ORDER_ID
+            assert (
+                found.client_order_id == "ws-1" if name == "by client id" else found.id == ORDER_ID
+            )
             if found.is_terminal:
                 raw = json.loads(reply.raw)
                 assert str(raw["filled_qty"])
@@ -300,7 +313,7 @@ def legitimate_ends(canned: Canned) -> set[str]:
     return ends
 
 
-@effort(40, shrink=False)
+@effort(20, shrink=False)
 @given(st.data())
 def keeper_passes(data: st.DataObject) -> None:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
@@ -331,7 +344,7 @@ def test_a_keepers_passes_over_any_answers(caplog: pytest.LogCaptureFixture) -> 
     keeper_passes()
 
 
-@effort(40, shrink=False)
+@effort(20, shrink=False)
 @given(st.data())
 def entries(data: st.DataObject) -> None:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)

@@ -43,7 +43,10 @@ def test_one_variable_with_any_text(name: str, text: str) -> None:
         return
     if text.strip():
         assert spec.rule.check(getattr(settings, field)) == getattr(settings, field)
-        value, again = getattr(settings, field), spec.rule.read(spec.rule.write(getattr(settings, field)))
+        value, again = (
+            getattr(settings, field),
+            spec.rule.read(spec.rule.write(getattr(settings, field))),
+        )
         same = again == pytest.approx(value) if isinstance(value, float) else again == value
         assert same, "what is stored as policy reads back the same"
     settings.policy()

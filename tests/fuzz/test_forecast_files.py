@@ -37,7 +37,8 @@ csv_file = st.lists(st.lists(words, min_size=1, max_size=5).map(",".join), max_s
     )
 )
 content = st.one_of(
-    st.binary(max_size=100), st.one_of(json_file, csv_file).map(lambda t: t.encode("utf-8", "replace"))
+    st.binary(max_size=100),
+    st.one_of(json_file, csv_file).map(lambda t: t.encode("utf-8", "replace")),
 )
 
 

@@ -103,14 +103,18 @@ def test_a_claim_that_cannot_be_frees_nothing_and_goes_with_the_next_certificate
 @pytest.mark.parametrize("name", ["claims", "open", "deadlines", "slots", "beats", "policy"])
 def test_an_index_somebody_deleted_is_made_again(desk: Desk, name: str) -> None:
     key = getattr(desk.keys, name)
-    before = desk.client.hkeys(key) if name in ("slots", "policy") else desk.client.zrange(key, 0, -1)
+    before = (
+        desk.client.hkeys(key) if name in ("slots", "policy") else desk.client.zrange(key, 0, -1)
+    )
     desk.client.delete(key)
     if name in ("claims", "open", "deadlines"):
         assert "in no index" in desk.coordinator.recount()
         assert denied(desk) == "uncertified"
     desk.coordinator.certify()
     desk.account(10_000)
-    after = desk.client.hkeys(key) if name in ("slots", "policy") else desk.client.zrange(key, 0, -1)
+    after = (
+        desk.client.hkeys(key) if name in ("slots", "policy") else desk.client.zrange(key, 0, -1)
+    )
     assert set(after) == set(before)
     desk.assert_charges_equal_claims()
 

@@ -172,7 +172,7 @@ def check_mended(stage: Stage, broker: AccountBroker, done: list[str]) -> None:
             assert order.client_order_id in charged, (done, order)
 
 
-@effort(100, shrink=False)
+@effort(60, shrink=False)
 @given(st.lists(damages, min_size=1, max_size=3), st.integers(0, 2**32))
 def run(stage: Stage, damage: list[Damage], seed: int) -> None:
     broker = stage.restore()
@@ -202,6 +202,16 @@ def run(stage: Stage, damage: list[Damage], seed: int) -> None:
 def test_whatever_somebody_else_writes(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     run(stage)
+
+
+def test_an_order_whose_claim_no_index_knows_is_condemned(stage: Stage) -> None:
+    broker, desk = stage.restore(), stage.desk
+    lost = stage.claims["launching"]
+    for name in ("claims", "deadlines", "beats"):
+        desk.client.zrem(getattr(desk.keys, name), lost.id)
+    desk.client.hdel(desk.keys.slots, lost.slot)
+    assert troubles(stage, broker) == ""
+    check_mended(stage, broker, ["left behind"])
 
 
 def test_the_stage_itself_is_in_order(stage: Stage) -> None:
