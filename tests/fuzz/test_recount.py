@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
@@ -15,13 +13,13 @@ MONEY = ("limit_total", "positions_total", "charged_total", "power_margin", "sin
 
 
 @pytest.fixture
-def desk(redis_client: redis.Redis) -> Iterator[Desk]:
-    """20,000 dollars, 18,000 of them in two open orders and a reservation, each far from stealing."""
+def desk(redis_client: redis.Redis) -> Desk:
+    """20,000 dollars, 18,000 of them in two open orders and a reservation, far from stealing."""
     desk = Desk(redis_client).open_shop(equity=10_000)
     desk.open("AAPL", 9.0, usd=8_000)
     desk.open("BTCUSD", 9.0, usd=6_000)
     desk.reserve("MSFT", 9.0, usd=4_000)
-    yield desk
+    return desk
 
 
 def denied(desk: Desk) -> str:

@@ -35,7 +35,8 @@ pytestmark = pytest.mark.real_server
 
 VIEWS = (
     ("status",), ("orders",), ("candidates",), ("candidates", "NVDA"), ("why", "AAPL"),
-    ("cooldowns",), ("fights",), ("steals",), ("audit",), ("forecasts", "list"), ("release", "AAPL"),
+    ("cooldowns",), ("fights",), ("steals",), ("audit",), ("forecasts", "list"),
+    ("release", "AAPL"),
 )  # fmt: skip
 
 
