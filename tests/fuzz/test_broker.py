@@ -318,7 +318,7 @@ def legitimate_ends(canned: Canned) -> set[str]:
 @given(st.data())
 def keeper_passes(data: st.DataObject) -> None:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-    desk = desk_on(client).open_shop(equity=10_000)  # type: ignore[arg-type]
+    desk = desk_on(client).open_shop(equity=10_000)
     held = [desk.open(symbol, usd=5_000) for symbol in ("AAPL", "MSFT", "BTCUSD")]
     launched = desk.reserve("TSLA", usd=1_000)
     desk.coordinator.launch(launched)

@@ -3,6 +3,8 @@
 # ruff: noqa: PT017 - an error is one of two good endings here, and its words are checked
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -81,7 +83,7 @@ def test_many_variables_at_once(environment: dict[str, str]) -> None:
         st.dictionaries(words, words, max_size=1),
     ),
 )
-def test_any_value_given_to_the_constructor(field: str, value: object) -> None:
+def test_any_value_given_to_the_constructor(field: str, value: Any) -> None:
     try:
         Settings(**{field: value})
     except SettingsError as error:

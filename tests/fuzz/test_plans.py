@@ -169,7 +169,7 @@ def test_a_broken_edit_is_said_once_and_the_next_good_one_is_taken(
     file = PlanFile(path, CRYPTO)
     running = file.load()
     path.write_bytes(content)
-    answers = []
+    answers: list[Plan | PlanError | None] = []
     for _ in range(4):
         try:
             answers.append(file.poll())
