@@ -257,11 +257,8 @@ class WorkStealingCoordinator(Ledger):
         if reply[0] == "unknown":
             return Pulse("unknown")
         if reply[0] == "ended":
-            status, filled, why = reply[1].split(" ", 2)
-            cause, _, by = why.rpartition(" ")  # a cause may have spaces
-            return Pulse("gone", None, status, Decimal(filled), cause.strip("-"), by.strip("-"))
-        state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
-        return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)
+            return replies.end(reply[1])
+        return replies.pulse(reply, claim)
 
     def adopt(
         self, slot: str, silent_seconds: float, *, known: str = "", ticket: str = ""
@@ -313,6 +310,17 @@ class WorkStealingCoordinator(Ledger):
         )
         raise_for(reply[0], "certify")
         return Rebuilt(*map(int, reply[1:]))
+
+    def recount(self, term: int = 0) -> str:
+        """Compare the ledger with its claims; what somebody has spoiled, '' when all is well.
+
+        A spoiled ledger is not certified any more, so nothing is granted until it is again.
+
+        :raises Uncertified, Deposed:
+        """
+        reply = self._run("recount", term)
+        raise_for(reply[0], "recount")
+        return reply[1] if reply[0] == "spoiled" else ""
 
     def lease(self, ttl_seconds: float) -> tuple[bool, int | str]:
         """Take or renew the keeper's lease: (True, term), or (False, who holds it)."""

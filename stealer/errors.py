@@ -15,6 +15,10 @@ class LedgerUnavailable(StealerError):
     """Redis could not be reached or refused to work; nothing was decided. Safe to repeat."""
 
 
+class LedgerSpoiled(LedgerUnavailable):
+    """Something in Redis is not what this system writes; by it nothing is decided."""
+
+
 class LedgerMisconfigured(StealerError):
     """Redis answered, but does not allow what is needed (password, rights, scripting)."""
 

@@ -17,7 +17,7 @@ from typing import Any
 import redis
 
 from stealer import replies
-from stealer.errors import raise_for
+from stealer.errors import LedgerSpoiled, raise_for
 from stealer.evidence import BrokerOrder, Quote
 from stealer.keyspace import Keyspace
 from stealer.model import (
@@ -29,7 +29,7 @@ from stealer.model import (
     valid_strategy,
 )
 from stealer.replies import AccountFigures, Candidate, Server, Standing, Task
-from stealer.scripts import INJECTED_IDENTITY_KEY, Scripts, text, translated
+from stealer.scripts import INJECTED_IDENTITY_KEY, Scripts, not_text, text, translated
 from stealer.settings import Settings
 
 #: How long positions may lag behind fills at the broker, in ms: fills younger than this when a
@@ -81,7 +81,7 @@ class Ledger:
     def claim(self, claim_id: str) -> Claim | None:
         """One claim as the ledger has it now, None when there is none."""
         fields = text_hash(self.read(lambda r: r.hgetall(self.keys.of("claim", claim_id))))
-        return replies.claim_of(claim_id, fields) if fields else None
+        return self._claim_of(claim_id, fields) if fields else None
 
     def claim_in_slot(self, symbol: str, side: str, strategy: str) -> Claim | None:
         """The claim that holds (symbol, side, strategy), if any."""
@@ -104,7 +104,13 @@ class Ledger:
                 return list(pipe.execute())
 
         rows = zip(ids, self.read(fetch) if ids else [], strict=True)
-        return {i: replies.claim_of(i, text_hash(fields)) for i, fields in rows if fields}
+        return {i: self._claim_of(i, text_hash(fields)) for i, fields in rows if fields}
+
+    def _claim_of(self, claim_id: str, fields: dict[str, str]) -> Claim:
+        try:
+            return replies.claim_of(claim_id, fields)
+        except ValueError as error:
+            raise LedgerSpoiled(f"{self.keys.of('claim', claim_id)}: {error}") from None
 
     def server(self) -> Server:
         """Which server this connection leads to, and whether the ledger is certified for it."""
@@ -180,9 +186,7 @@ class Ledger:
         lines = [f"{i} {decimal_text(qty)}" for i, qty in known.fills.items()] if known else []
         age = int(known.age_seconds * 1000) if known else 0
         reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh), age, *lines)
-        started, now = int(reply[0]), int(reply[1])
-        fills = dict(line.split(" ", 1) for line in reply[2:])
-        return Task((now - started) / 1000, {i: Decimal(qty) for i, qty in fills.items()})
+        return replies.task(reply)
 
     def replicated(self) -> bool:
         """True when as many replicas as the setting asks for have all that was written so far.
@@ -361,6 +365,8 @@ class Ledger:
             return text(command(self.client))
         except redis.exceptions.RedisError as error:
             raise translated(error) from error
+        except UnicodeDecodeError as error:
+            raise not_text("a key of this account") from error
 
     def _plain_figures(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from stealer.evidence import BrokerOrder
-from stealer.model import decimal_text
+from stealer.model import MAX_NEED, decimal_text
 from stealer.order_ids import decode
 
 #: The strategy of an order whose id does not say it.
@@ -77,7 +77,10 @@ def listed_order(
     :param now_ms: when an order was made whose id does not say it.
     """
     parts = decode(order.client_order_id)
-    limit = order.limit_price or order.filled_avg_price or Decimal(0)
+    # A credit of several legs has a negative limit, and somebody's quantity may be beyond any order
+    # of ours: exposure is never negative, and figures stay below what the ledger holds exactly.
+    limit = abs(order.limit_price or order.filled_avg_price or Decimal(0))
+    need = min(need_of(order.side, order.qty, limit), MAX_NEED)
     return ListedOrder(
         id=order.client_order_id,
         symbol=order.symbol,
@@ -86,12 +89,12 @@ def listed_order(
         is_crypto=order.is_crypto,
         qty=order.qty,
         limit_price=limit,
-        need=need_of(order.side, order.qty, limit),
+        need=need,
         pnl=parts.pnl if parts else 0.0,
         mode=parts.mode if parts else "normal",
         force_immediate=parts.force_immediate if parts else True,
         created_ms=parts.created_ms if parts else now_ms,
         order_id=order.id,
         filled_qty=order.filled_qty,
-        filled=need_of(order.side, order.filled_qty, limit),
+        filled=min(need_of(order.side, order.filled_qty, limit), need),
     )

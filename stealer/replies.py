@@ -5,12 +5,18 @@ Replies are flat lists of text (each script's header says which); amounts are mi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from stealer.model import Claim, Decision, State, Verdict, Victim
+from stealer.errors import LedgerSpoiled
+from stealer.model import Claim, Decision, Pulse, State, Verdict, Victim
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +113,29 @@ class Task:
         return sum(self.fills.values(), Decimal(0))
 
 
+def _spoilable(read: Callable[P, R]) -> Callable[P, R]:
+    """A reader whose failures are what they are: somebody else wrote what the script answered."""
+
+    @wraps(read)
+    def reader(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except (ValueError, IndexError, TypeError, ArithmeticError) as error:
+            raise LedgerSpoiled(
+                f"Redis holds what this system does not write: no {read.__name__} ({error})"
+            ) from None
+
+    return reader
+
+
+@_spoilable
 def denial(reply: list[Any]) -> Decision:
     """A refusal of ``acquire`` or ``topup``."""
     retry = int(reply[3]) / 1000 if len(reply) > 3 else 0.0
     return Decision(Verdict.DENIED, reply[1], reply[2], retry_after=retry)
 
 
+@_spoilable
 def funding(reply: list[Any], claim: Claim) -> Decision:
     """A grant, a steal, or the state of the funding of *claim*, which is as the reply says.
 
@@ -126,6 +149,7 @@ def funding(reply: list[Any], claim: Claim) -> Decision:
     return Decision(outcome, "", "", claim, victims, int(reply[7]), steal_id=reply[8])
 
 
+@_spoilable
 def funded(claim: Claim, reply: list[Any]) -> Claim:
     """*claim* with the funding that *reply* tells (see ``funding``)."""
     pending = int(reply[7]) + (len(reply) - 9) // 4
@@ -133,7 +157,29 @@ def funded(claim: Claim, reply: list[Any]) -> Claim:
 
 
 def claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
-    """A claim from its hash."""
+    """A claim from its hash.
+
+    :raises ValueError: a field that is missing or that this system does not write.
+    """
+    try:
+        claim = _claim_of(claim_id, fields)
+    except (KeyError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"not a claim as this system writes it ({error!r})"[:200]) from None
+    exact = (claim.qty, claim.limit_price, claim.filled_qty)
+    whole = (claim.need, claim.fund, claim.pending, claim.filled, claim.absorbed)
+    times = (claim.created_ms, claim.deadline_ms)
+    if not all(n.is_finite() and 0 <= n < _LARGEST for n in exact) or claim.qty == 0:
+        raise ValueError("its quantity or limit cannot be")
+    if not all(0 <= n < _LARGEST for n in whole + times) or not math.isfinite(claim.pnl):
+        raise ValueError("one of its amounts cannot be")
+    return claim
+
+
+#: No amount, time, price or quantity of ours comes near this.
+_LARGEST = 2**53
+
+
+def _claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
     number = {name: int(fields.get(name) or 0) for name in _CLAIM_NUMBERS}
     return Claim(
         id=claim_id,
@@ -162,6 +208,7 @@ def claim_of(claim_id: str, fields: Mapping[str, str]) -> Claim:
 _CLAIM_NUMBERS = ("need", "fund", "pending", "filled", "absorbed", "created_ms", "deadline_ms")
 
 
+@_spoilable
 def candidate(row: list[str]) -> Candidate:
     """One row of ``candidates``."""
     return Candidate(
@@ -183,6 +230,7 @@ def candidate(row: list[str]) -> Candidate:
     )
 
 
+@_spoilable
 def standing(r: list[str]) -> Standing:
     """The reply of ``standing``."""
     return Standing(
@@ -197,3 +245,32 @@ def standing(r: list[str]) -> Standing:
         cooldown_seconds=int(r[9]) / 1000,
         certified=r[10] == "1",
     )
+
+
+@_spoilable
+def task(reply: list[str]) -> Task:
+    """The reply of ``ticket``."""
+    started, now = int(reply[0]), int(reply[1])
+    lines = (line.split(" ", 1) for line in reply[2:])
+    fills = {claim_id: Decimal(qty) for claim_id, qty in lines}
+    if any(not qty.is_finite() or qty < 0 for qty in fills.values()):
+        raise ValueError("a quantity that cannot be")
+    return Task((now - started) / 1000, fills)
+
+
+@_spoilable
+def end(text: str) -> Pulse:
+    """How a claim ended, as scripts remember it: 'status filled_qty cause by'."""
+    status, filled, why = text.split(" ", 2)
+    cause, _, by = why.rpartition(" ")  # a cause may have spaces
+    qty = Decimal(filled)
+    if not qty.is_finite() or qty < 0:
+        raise ValueError("a quantity that cannot be")
+    return Pulse("gone", None, status, qty, cause.strip("-"), by.strip("-"))
+
+
+@_spoilable
+def pulse(reply: list[str], claim: Claim) -> Pulse:
+    """The reply of ``heartbeat`` about a claim that lives."""
+    state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
+    return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)

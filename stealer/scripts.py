@@ -21,8 +21,11 @@ from typing import Any
 import redis
 
 from stealer import keyspace
-from stealer.errors import LedgerMisconfigured, LedgerUnavailable
+from stealer.errors import LedgerMisconfigured, LedgerSpoiled, LedgerUnavailable
 from stealer.line import Line, packed_head
+
+#: How a script names what somebody spoiled (``load_claim``).
+_SPOILED = re.compile(r"SPOILED (\S+) (field \w+)")
 
 _INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 
@@ -33,6 +36,7 @@ PIECES = (
     "ledger",
     "policy",
     "claims",
+    "stocktake",
     "protection",
     "victims",
     "record",
@@ -158,10 +162,12 @@ class Scripts:
         call = self._call_function if self._functions else self._call_script
         try:
             reply = call(verb, packed)
+            if not self._decodes:
+                reply = text(reply)
         except redis.exceptions.RedisError as error:
             raise translated(error) from error
-        if not self._decodes:
-            reply = text(reply)
+        except UnicodeDecodeError as error:
+            raise not_text(verb) from error
         return reply.split(SEPARATOR) if isinstance(reply, str) else list(reply)
 
     def _call_function(self, verb: str, packed: str) -> Any:
@@ -202,6 +208,11 @@ class Scripts:
             return self.client.eval(source, 1, self.prefix, packed)
 
 
+def not_text(what: str) -> LedgerSpoiled:
+    """What to raise when an answer holds bytes that are not text."""
+    return LedgerSpoiled(f"{what}: Redis answered with bytes that are not text: not our own")
+
+
 def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | LedgerMisconfigured:
     """A redis-py error as one of ours, in words an operator can act on, without secrets."""
     said = str(error).split("\n")[0]
@@ -215,6 +226,11 @@ def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | Ledger
         return LedgerMisconfigured(
             f"the Redis user lacks a right that is needed ({said}); "
             "grant it FCALL, EVAL, EVALSHA, INFO and the account's keys"
+        )
+    spoiled = _SPOILED.search(said)
+    if spoiled:
+        return LedgerSpoiled(
+            f"{spoiled[1]}: {spoiled[2]} is not what this system writes; the keeper puts it right"
         )
     if "unknown command" in lower:
         return LedgerMisconfigured(f"this Redis server lacks a command that is needed ({said})")

@@ -215,14 +215,20 @@ class AlpacaBroker:
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """The order, or None only for 404 with Alpaca's code."""
         what = f"look up order {client_order_id}"
-        return self._one_order(what, lambda c: c.trading.get_order_by_client_id(client_order_id))
+        found = self._one_order(what, lambda c: c.trading.get_order_by_client_id(client_order_id))
+        if found is not None and found.client_order_id != client_order_id:
+            raise BrokerMalformed(f"{what}: the broker answered about {found.client_order_id!r}")
+        return found
 
     def order_by_id(self, order_id: str) -> BrokerOrder | None:
         """The order by the broker's id, or None only for 404 with Alpaca's code."""
         what = f"look up order {order_id}"
         if not _is_uuid(order_id):
             raise BrokerRefused(what, message=f"{order_id!r} is not an order id")
-        return self._one_order(what, lambda c: c.trading.get_order_by_id(order_id))
+        found = self._one_order(what, lambda c: c.trading.get_order_by_id(order_id))
+        if found is not None and found.id != order_id:
+            raise BrokerMalformed(f"{what}: the broker answered about order {found.id!r}")
+        return found
 
     def _one_order(self, what: str, call: Call) -> BrokerOrder | None:
         try:

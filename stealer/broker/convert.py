@@ -20,7 +20,14 @@ from typing import Any
 
 from stealer.broker.interface import BrokerMalformed, MarketClock
 from stealer.broker.symbols import canonical_from_broker, is_crypto
-from stealer.evidence import Asset, BrokerAccount, BrokerOrder, BrokerPosition, Quote
+from stealer.evidence import (
+    TERMINAL_STATUSES,
+    Asset,
+    BrokerAccount,
+    BrokerOrder,
+    BrokerPosition,
+    Quote,
+)
 
 Fields = Mapping[str, Any]
 
@@ -52,13 +59,19 @@ def order_record(
         warnings.append(f"{what} has no symbol of its own (several legs?)")
     if qty < 0 or filled_qty < 0:
         raise BrokerMalformed(f"{what}: the broker sent a negative quantity")
+    status = _text(fields, "status", what)
+    # An end frees what did not fill: an answer that does not say how much filled ends nothing.
+    if status in TERMINAL_STATUSES:
+        _number(fields, "filled_qty", what)
+    if status == "filled" and fields.get("qty") is not None and filled_qty < qty:
+        raise BrokerMalformed(f"{what}: the broker calls it filled, but only {filled_qty} of {qty}")
     return BrokerOrder(
         id=order_id,
         client_order_id=str(fields.get("client_order_id") or ""),
         symbol=canonical_from_broker(symbol),
         side=str(fields.get("side") or ""),
         qty=qty,
-        status=_text(fields, "status", what),
+        status=status,
         filled_qty=filled_qty,
         filled_avg_price=average,
         limit_price=limit,

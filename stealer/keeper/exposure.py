@@ -9,6 +9,7 @@ there, so they are not counted here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from stealer.evidence import AccountSnapshot, BrokerOrder
@@ -16,12 +17,19 @@ from stealer.model import MICRO
 from stealer.replies import AccountFigures
 from stealer.settings import Settings
 
+#: From here on the ledger's figures would not be exact, in micro-dollars.
+LARGEST = 2**53
+
 #: The price of a symbol in dollars, for foreign orders without a limit and for short sales; None
 #: when unknown.
 PriceOf = Callable[[str], Decimal | None]
 
 
-class UnpricedOrder(ValueError):
+class UnusableAccount(ValueError):
+    """An account that cannot be published: its figures are none."""
+
+
+class UnpricedOrder(UnusableAccount):
     """A foreign order whose size in dollars cannot be told; the account cannot be published."""
 
 
@@ -34,6 +42,7 @@ def figures(
     """The ledger's figures; limits are rounded down, exposure up.
 
     :raises UnpricedOrder: a foreign market order in a symbol nobody has a price for.
+    :raises UnusableAccount: a figure beyond what the ledger counts exactly.
     """
     account = snapshot.account
     base: Decimal = getattr(account, settings.base_figure)
@@ -44,7 +53,7 @@ def figures(
         foreign, snapshot, price_of, Decimal(str(settings.short_sale_margin_pct))
     )
     added_crypto = sum((v for (_, is_crypto), v in added.items() if is_crypto), Decimal(0))
-    return AccountFigures(
+    found = AccountFigures(
         limit_total=_down(base * Decimal(str(settings.leverage))),
         limit_crypto=_down(account.cash + crypto),
         positions_total=_up(total),
@@ -54,6 +63,10 @@ def figures(
         power_margin=_down(account.buying_power),
         power_cash=_down(account.non_marginable_buying_power),
     )
+    for name, value in asdict(found).items():
+        if abs(value) >= LARGEST:
+            raise UnusableAccount(f"the broker's figures give {name} = {value}: too large to be so")
+    return found
 
 
 def _added_exposure(
@@ -87,7 +100,8 @@ def _added_exposure(
 
 def _price(order: BrokerOrder, marks: dict[str, Decimal], price_of: PriceOf) -> Decimal:
     """What one unit may cost. A sale's limit is the least it brings: the market may pay more."""
-    price = order.limit_price
+    # A credit of several legs has a negative limit; what it puts at risk is no less than that.
+    price = None if order.limit_price is None else abs(order.limit_price)
     if price is None or order.side == "sell":
         market = marks.get(order.symbol) or price_of(order.symbol)
         price = max((p for p in (price, market) if p is not None), default=None)

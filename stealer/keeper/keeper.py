@@ -16,7 +16,7 @@ from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import Deposed, LedgerUnavailable, Refused, StaleSnapshot
 from stealer.evidence import BrokerOrder
 from stealer.keeper.certification import Certifier
-from stealer.keeper.exposure import UnpricedOrder, figures
+from stealer.keeper.exposure import UnusableAccount, figures
 from stealer.keeper.feeds import Feeds
 from stealer.keeper.leadership import Leadership
 from stealer.keeper.reconcile import Reconciler
@@ -83,7 +83,8 @@ class Keeper:
         term = self.leadership.term
         assert term is not None
         try:
-            if self._guarded("certification", lambda: self._certifier.certified(term)):
+            certified = self._guarded("certification", lambda: self._certifier.certified(term))
+            if certified and self._guarded("recount", lambda: self._recount(term)):
                 self._guarded("session", lambda: self._feeds.publish_session(term))
                 self._orders = None
                 self._guarded("account", lambda: self._account(term))
@@ -98,6 +99,13 @@ class Keeper:
             log.warning("%s", error)
             return False
         return True
+
+    def _recount(self, term: int) -> bool:
+        """False when somebody has spoiled the ledger: it is counted anew when certified again."""
+        spoiled = self.coordinator.recount(term)
+        if spoiled:
+            log.error("nothing is granted until the ledger is counted anew: %s", spoiled)
+        return not spoiled
 
     def _account(self, term: int) -> None:
         """begin, read orders, then positions, then the account; condemn strays; publish."""
@@ -141,7 +149,7 @@ class Keeper:
             done = step()
         except Deposed:
             raise
-        except (BrokerError, UnpricedOrder, Refused) as error:
+        except (BrokerError, UnusableAccount, Refused) as error:
             self._complain(what, error)
             return False
         self._resolved(what)

@@ -151,6 +151,8 @@ class Reconciler:
         if order is None:
             return True
         claim = self._coordinator.claim(order.client_order_id)
+        if claim and claim.id not in self._coordinator.claim_ids():
+            claim = None  # its hash was left behind: no charge is counted for it
         if order.is_terminal:
             return claim is not None or order.filled_qty <= listed.filled_qty
         if claim and claim.state is State.RESERVED:

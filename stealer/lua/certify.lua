@@ -18,6 +18,7 @@ Reply {'ok', epoch, claims made, reservations dropped}; {'deposed'|'replica'|'mo
 --@include identity
 --@include ledger
 --@include claims
+--@include stocktake
 --@include rebuild
 if num(ARGV[1]) < L.term then return {'deposed'} end
 local run, repl = identity()
@@ -33,6 +34,7 @@ local fields, ended, at = {}, {}, 5
 for i = at, at + num(ARGV[4]) - 1 do fields[#fields + 1] = ARGV[i] end
 at = at + #fields
 for i = at + 1, at + num(ARGV[at]) do ended[ARGV[i]] = true end
+repair()
 local orders = listed_orders(ARGV, at + 1 + num(ARGV[at]))
 -- A ledger that was lost counts from zero again: by the clock, no number of before comes again.
 L.seq = math.max(L.seq, NOW)

@@ -15,6 +15,10 @@ local term, id, slot, symbol, side, strategy, crypto, qty, limit, need, filled_q
 if not certified() then return {'uncertified'} end
 if num(term) < L.term then return {'deposed'} end
 local state = redis.call('HGET', K.claim(id), 'state')
+if state and not redis.call('ZSCORE', K.claims, id) then
+  redis.call('DEL', K.claim(id)) -- what is left of a claim that no index knows counts nowhere
+  state = nil
+end
 if state and state ~= 'closed' then return {state} end
 touch({id = id, slot = slot})
 local known = state == 'closed' and load_claim(id)

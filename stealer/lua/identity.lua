@@ -5,5 +5,6 @@ Reply {run id, replication id, number of the certificate (0 without one), certif
 --@include prelude
 --@include identity
 --@include ledger
+--@include policy
 local run, repl = identity()
 return {run, repl, int(L.cert_snapshot), certified() and '1' or '0'}

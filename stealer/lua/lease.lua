@@ -9,6 +9,8 @@ Reply {'held', term}; {'other', holder, ttl ms}; {'released'} ]]
 local holder, ttl = ARGV[1], num(ARGV[2])
 local current = redis.call('GET', K.keeper)
 redis.call('EXISTS', K.ledger)
+-- A lease always ends by itself; what stands there for ever is somebody else's and no lease.
+if current and current ~= holder and redis.call('PTTL', K.keeper) == -1 then current = nil end
 if ttl <= 0 then
   if current == holder then redis.call('DEL', K.keeper) end
   return {'released'}

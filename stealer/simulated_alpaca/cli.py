@@ -188,22 +188,25 @@ def main(**options: Any) -> None:
 
 def _source(bars: tuple[str, ...], symbols: str | None, seed: int) -> MarketSource:
     """The market that the options describe. Raises click.UsageError."""
+    option = "--symbols"
     try:
         names = [canonical_symbol(name) for name in symbols.split(",")] if symbols else None
         if bars:
+            option = "--bars"
             return ReplayedMarket.load(bars, names)
         return GeneratedMarket(seed, tuple(names or PROFILES))
     except (BarsError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(f"{option}: {error}") from error
 
 
 def _clock(options: dict[str, Any], source: MarketSource) -> MarketClock:
     """The market clock that the options describe. Raises click.UsageError."""
     text, start = options["clock_text"], options["start"]
+    option = "--clock" if text else "--start"
     try:
         if text:
             if start or options["speed"] != 1.0:
-                raise ValueError("--clock replaces --start and --speed; give one or the other")
+                raise ValueError("replaces --start and --speed; give one or the other")
             return MarketClock.parse(text)
         if start:
             market = parse_instant(start)
@@ -213,4 +216,4 @@ def _clock(options: dict[str, Any], source: MarketSource) -> MarketClock:
             market = parse_instant(DEFAULT_START)
         return MarketClock.starting(market, options["speed"], real=time.time())
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(f"{option}: {error}") from error

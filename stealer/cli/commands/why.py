@@ -14,6 +14,7 @@ from stealer.cli.out import printable
 from stealer.cli.views.why import Why
 from stealer.cli.views.why import why as read_why
 from stealer.cli.words import TIERS, percent, pnl, span
+from stealer.model import valid_strategy
 
 
 @click.command()
@@ -27,6 +28,8 @@ def why(app: App, symbol: str, strategy: str, side: str | None) -> None:
 
     SYMBOL in any form: BTC/USD, btcusd, AAPL.
     """
+    if strategy:
+        valid_strategy(strategy)
     found, out = read_why(app.ledger, symbol, strategy, side or ""), app.out
     if out.as_json:
         out.json({"watchers": found})

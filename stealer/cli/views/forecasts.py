@@ -235,6 +235,11 @@ def _json_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             at += text[at] == ","
     except json.JSONDecodeError as error:
         raise BadFile([f"{name}:{error.lineno}: not JSON: {error.msg}"]) from None
+    except BadFile:
+        raise
+    except ValueError:  # an integer of thousands of digits, which Python does not convert
+        line = text.count("\n", 0, at) + 1
+        raise BadFile([f"{name}:{line}: a number with too many digits"]) from None
     except RecursionError:
         raise BadFile([f"{name}:1: not JSON: nested too deep"]) from None
     rest = text[at + 1 :].strip()

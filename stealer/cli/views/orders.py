@@ -8,6 +8,7 @@ from decimal import Decimal
 from stealer.cli.operator import Operator
 from stealer.cli.views.account import account_settings, session
 from stealer.cli.views.reading import Reader, number_in, pairs
+from stealer.errors import LedgerSpoiled
 from stealer.model import Claim, State
 from stealer.replies import Candidate, candidate
 from stealer.settings import Settings
@@ -110,7 +111,7 @@ def candidates(reader: Reader, thief: str, limit: int | None = None) -> tuple[Ca
     for row in reader.script(lambda: reader.ledger.candidate_rows(thief, limit)) if limit else []:
         try:
             result.append(candidate(row))
-        except (ValueError, ArithmeticError, IndexError):
+        except LedgerSpoiled:
             key = reader.keys.of("claim", str(row[0]))
             reader.problems.append(f"{key}: listed as open, but it is not a readable claim")
     return tuple(result)

@@ -6,7 +6,6 @@ as 0 and is reported.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -272,12 +271,9 @@ def readable_claim(claim_id: str, fields: Any) -> Claim | None:
     if not isinstance(fields, dict):
         return None
     try:
-        claim = claim_of(claim_id, fields)
-    except (KeyError, ValueError, ArithmeticError):
+        return claim_of(claim_id, fields)
+    except ValueError:
         return None
-    numbers = (claim.qty, claim.limit_price, claim.filled_qty)
-    good = all(n.is_finite() for n in numbers) and claim.qty > 0 and math.isfinite(claim.pnl)
-    return claim if good else None
 
 
 def pairs(flat: Iterable[str]) -> list[tuple[str, str]]:

@@ -1,14 +1,36 @@
 --[[ Claims as hashes: reading, paying an heir, and taking them out of the ledger. ]]
-local function load_claim(id)
+local CLAIM_NUMBERS = {'need', 'fund', 'fund_crypto', 'pending', 'filled', 'absorbed', 'spent',
+  'deadline_ms'}
+local STATES = {reserved = true, launching = true, open = true, evicting = true, closed = true}
+
+-- A claim and, when somebody else wrote to its hash, the name of what cannot be.
+local function read_claim(id)
   local flat = redis.call('HGETALL', K.claim(id))
   if #flat == 0 then return nil end
-  local c = {id = id}
+  local c, spoiled = {id = id}, nil
   for i = 1, #flat, 2 do c[flat[i]] = flat[i + 1] end
-  for _, name in ipairs({'need', 'fund', 'fund_crypto', 'pending', 'filled', 'absorbed', 'spent',
-      'deadline_ms'}) do
-    c[name] = num(c[name])
+  if not c.need then spoiled = 'need' end
+  for _, name in ipairs(CLAIM_NUMBERS) do
+    local n = tonumber(c[name] or 0)
+    if not (n and n >= 0 and n < LARGEST) then spoiled, n = name, 0 end
+    c[name] = n
   end
   c.weight = WEIGHT[c.crypto]
+  if c.fund > c.need then spoiled = 'fund' end
+  if c.filled > c.need then spoiled = 'filled' end
+  if c.absorbed > c.filled then spoiled = 'absorbed' end
+  if not c.weight then spoiled = 'crypto' end
+  if not STATES[c.state] then spoiled = 'state' end
+  if not c.slot then spoiled = 'slot' end
+  if not c.symbol then spoiled = 'symbol' end
+  if not tonumber(c.pnl) or tonumber(c.pnl) ~= tonumber(c.pnl) then spoiled = 'pnl' end
+  return c, spoiled
+end
+
+-- A claim, nil when there is none. By a spoiled one nothing is decided: it might free what others hold.
+local function load_claim(id)
+  local c, spoiled = read_claim(id)
+  if spoiled then error('SPOILED ' .. K.claim(id) .. ' field ' .. spoiled) end
   return c
 end
 
@@ -140,7 +162,8 @@ local function remember_end(c, status, filled_qty, cause, by)
       'PX', 86400000)
 end
 
-local function count(name, by) redis.call('HINCRBY', K.counters, name, by or 1) end
+-- A counter that somebody spoiled is no reason to stop in the middle of a decision.
+local function count(name, by) redis.pcall('HINCRBY', K.counters, name, by or 1) end
 
 local function audit(what, id, who, why)
   redis.call('XADD', K.audit, 'MAXLEN', '~', '10000', '*', 'at', iso(NOW), 'what', what,

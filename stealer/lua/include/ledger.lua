@@ -15,12 +15,23 @@ local NUMBERS = {'limit_total', 'limit_crypto', 'positions_total', 'positions_cr
   'account_ms', 'snapshot', 'begun', 'session_until', 'no_steal_until', 'cert_snapshot',
   'run', 'repl', 'halted', 'session', 'policy_version'}
 local TEXT_FROM = 24
+local LARGEST = 2^53
+local SIGNED = {limit_total = true, limit_crypto = true, power_margin = true, power_cash = true}
 
 local L
 
 local function start_ledger()
   local v = redis.call('HMGET', K.ledger, unpack(NUMBERS))
-  for i = 1, TEXT_FROM - 1 do v[i] = tonumber(v[i] or 0) or 0 end
+  -- Certifying writes every figure. One that is missing since, no whole number, or beyond what it can
+  -- be was written by somebody else: it would grant what is not there, so nothing is certified with it.
+  local missing, spoiled = v[16] and '' or 0, nil
+  for i = 1, TEXT_FROM - 1 do
+    local n = tonumber(v[i] or missing)
+    if not n or n % 1 ~= 0 or n >= LARGEST or n < (SIGNED[NUMBERS[i]] and -LARGEST or 0) then
+      spoiled, n = NUMBERS[i], 0
+    end
+    v[i] = n
+  end
   -- One table with all its places from the start: this runs in every call.
   L = {
     limit_total = v[1], limit_crypto = v[2], positions_total = v[3], positions_crypto = v[4],
@@ -29,13 +40,13 @@ local function start_ledger()
     next_margin = v[13], next_cash = v[14], seq = v[15], epoch = v[16], term = v[17],
     account_ms = v[18], snapshot = v[19], begun = v[20], session_until = v[21],
     no_steal_until = v[22], cert_snapshot = v[23], run = v[24] or '', repl = v[25] or '',
-    halted = v[26] or '', session = v[27] or '', policy_version = v[28] or '',
+    halted = v[26] or '', session = v[27] or '', policy_version = v[28] or '', spoiled = spoiled,
   }
 end
 
--- True on the server that the ledger was certified for, and only there.
+-- True on the server that the ledger was certified for, and only there; never with a spoiled figure.
 local function certified()
-  if L.epoch == 0 then return false end
+  if L.epoch == 0 or L.spoiled then return false end
   local run, repl = identity()
   return run ~= '' and run == L.run and repl == L.repl
 end

@@ -13,13 +13,18 @@ local function start_policy()
   POLICY = policies[P]
   if POLICY and POLICY.version == L.policy_version then return end
   POLICY = {version = L.policy_version}
-  policies[P] = POLICY
   local values = redis.call('HMGET', K.policy, unpack(POLICY_FIELDS))
-  for i, name in ipairs(POLICY_FIELDS) do POLICY[name] = num(values[i]) end
+  for i, name in ipairs(POLICY_FIELDS) do
+    local n = tonumber(values[i] or '')
+    if not (n and n >= 0 and n < LARGEST) then L.spoiled, n = 'policy ' .. name, 0 end
+    POLICY[name] = n
+  end
+  if not L.spoiled then policies[P] = POLICY end
 end
 
 local function account_fresh()
-  return L.account_ms > 0 and NOW - L.account_ms <= seconds(POLICY.account_stale_seconds)
+  -- A moment in the future is as wrong as an old one.
+  return L.account_ms > 0 and math.abs(NOW - L.account_ms) <= seconds(POLICY.account_stale_seconds)
 end
 
 -- Forecast PnL `p` justifies taking from forecast PnL `v`: better by the margin, also below zero.

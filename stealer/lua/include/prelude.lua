@@ -33,7 +33,11 @@ local function packed(reply)
 end
 
 local function int(n) return string.format('%.0f', n) end
-local function num(text) return tonumber(text or 0) or 0 end
+-- A number that may be an amount, a time or a PnL, else 0: Lua also reads 'nan', 'inf' and 1e99.
+local function num(text)
+  local n = tonumber(text or 0)
+  return n and n < 2^62 and n > -2^62 and n or 0
+end
 
 local function seconds(name) return num(name) * 1000 end
 

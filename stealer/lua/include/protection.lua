@@ -16,7 +16,8 @@ local function fresh_quote(symbol)
     local bid, ask, at = string.match(redis.call('HGET', K.quotes, symbol) or '',
         '^(%S+) (%S+) (%d+)$')
     bid, ask = tonumber(bid), tonumber(ask)
-    q = bid and ask and NOW - num(at) <= seconds(POLICY.quote_stale_seconds)
+    q = bid and ask and bid > 0 and ask > 0 and bid + ask < LARGEST
+        and math.abs(NOW - num(at)) <= seconds(POLICY.quote_stale_seconds)
         and {bid = bid, ask = ask} or false
     quotes[symbol] = q
   end

@@ -1,0 +1,1 @@
+"""Input that nobody meant: arguments, environment, files, broker answers and Redis contents."""

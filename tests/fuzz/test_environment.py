@@ -1,0 +1,90 @@
+"""Every setting, with any text: valid settings, or one sentence that names the variable."""
+
+# ruff: noqa: PT017 - an error is one of two good endings here, and its words are checked
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stealer.settings import Settings, SettingsError, _specs, variables
+from tests.fuzz.effort import effort
+from tests.fuzz.garbage import words
+
+SPECS = dict(_specs())
+SECRET = {spec.env for spec in SPECS.values() if spec.secret}
+BY_ENV = {spec.env: (name, spec) for name, spec in SPECS.items()}
+
+#: What somebody's password looks like; it is put into every secret and must never be shown.
+PASSWORD = "hunter2-hunter2"
+
+#: Rules between settings name these instead of the one that was changed.
+TOGETHER = ("STEALER_QUARANTINE_SECONDS", "STEALER_ACCOUNT", "ALPACA_URL")
+
+
+@effort(1500)
+@given(st.sampled_from(sorted(variables())), words)
+@example("STEALER_MARKET_CLOCK", "2024-01-03T00:00:00Z@" + "9" * 400 + "*1")
+@example("STEALER_MARKET_CLOCK", "0001-01-01T00:00:00+23:59@0*1")
+@example("ALPACA_URL", "http://[")
+@example("REDIS_URL", f"redis://:{PASSWORD}@[/0")
+@example("REDIS_URL", f"http://:{PASSWORD}@h/0")
+@example("WORK_STEALING_LEVERAGE", "nan")
+@example("WORK_STEALING_FIGHT_THRESHOLD", "9" * 5000)
+def test_one_variable_with_any_text(name: str, text: str) -> None:
+    field, spec = BY_ENV[name]
+    try:
+        settings = Settings.from_env({name: text})
+    except SettingsError as error:
+        said = str(error)
+        assert name in said or any(other in said for other in TOGETHER), said
+        assert "allowed" in said
+        if name in SECRET and len(text.strip()) > 3:
+            assert text.strip() not in said.replace(spec.rule.allowed, "")
+        return
+    if text.strip():
+        assert spec.rule.check(getattr(settings, field)) == getattr(settings, field)
+        value, again = (
+            getattr(settings, field),
+            spec.rule.read(spec.rule.write(getattr(settings, field))),
+        )
+        same = again == pytest.approx(value) if isinstance(value, float) else again == value
+        assert same, "what is stored as policy reads back the same"
+    settings.policy()
+    assert PASSWORD not in settings.redis_url_shown + repr(settings)
+
+
+@effort(200)
+@given(st.dictionaries(st.sampled_from(sorted(variables())), words, max_size=6))
+def test_many_variables_at_once(environment: dict[str, str]) -> None:
+    try:
+        settings = Settings.from_env(environment)
+    except SettingsError as error:
+        assert any(name in str(error) for name in variables())
+        return
+    assert isinstance(settings.http_budget_seconds, float)
+    settings.clock.text  # noqa: B018 - it can be made
+
+
+@effort(200)
+@given(
+    st.sampled_from(sorted(SPECS)),
+    st.one_of(
+        words,
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.binary(max_size=4),
+        st.lists(words, max_size=2),
+        st.frozensets(words, max_size=2),
+        st.dictionaries(words, words, max_size=1),
+    ),
+)
+def test_any_value_given_to_the_constructor(field: str, value: Any) -> None:
+    try:
+        Settings(**{field: value})
+    except SettingsError as error:
+        assert field in str(error) or any(name in str(error) for name in TOGETHER)
