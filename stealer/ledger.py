@@ -17,7 +17,8 @@ from typing import Any
 import redis
 
 from stealer import replies
-from stealer.errors import raise_for
+from stealer.access import Role, probes
+from stealer.errors import LedgerMisconfigured, raise_for
 from stealer.evidence import BrokerOrder, Quote
 from stealer.keyspace import Keyspace
 from stealer.model import (
@@ -71,6 +72,36 @@ class Ledger:
         self.keys = Keyspace(self.settings.account)
         self.owner = owner or default_owner()
         self._run = Scripts(redis_client, self.settings.account, injected_identity)
+        self._rights_seen: set[Role] = set()
+
+    # ---- rights
+
+    def require_rights(self, role: Role = Role.WATCHER) -> None:
+        """Refuse a Redis user that may not do all that *role*'s scripts do; looked at once.
+
+        Without it a user who lacks one command would stop a script half-way through its writes.
+
+        :raises LedgerMisconfigured: what is missing, in words.
+        """
+        if role in self._rights_seen:
+            return
+        missing = self.missing_rights(role)
+        if missing:
+            shown = ", ".join(missing[:6]) + (
+                f" and {len(missing) - 6} more" if len(missing) > 6 else ""
+            )
+            raise LedgerMisconfigured(
+                f"the Redis user lacks a right that is needed: {shown}; `stealer acl` prints the "
+                f"rules of a {role}. Nothing was begun"
+            )
+        self._rights_seen.add(role)
+
+    def missing_rights(self, role: Role) -> list[str]:
+        """What *role* needs and the user of this connection may not, as ``COMMAND key``."""
+        if self._run.injected:
+            return []  # an in-memory test server has no users
+        denied = self._run("rights", *probes(role, self.settings.account))[1:]
+        return [" ".join(command.split(" ")[:2]) for command in denied]
 
     # ---- reading
 
