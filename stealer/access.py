@@ -81,6 +81,14 @@ _KEY = re.compile(r"\bK\.(\w+)")
 _MANY_KEYS = frozenset({"DEL", "EXISTS"})
 
 
+#: How many words follow the key where a command is only asked about; two for all others.
+_ARGUMENTS = {
+    **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "PTTL"), 0),
+    **dict.fromkeys(("BLPOP", "HGET", "LINDEX", "ZRANK", "ZREVRANK", "ZSCORE"), 1),
+    "XADD": 3,
+}
+
+
 def user_name(role: Role, account: str) -> str:
     """The user of *role*: accounts that share a server share no user."""
     return f"{account}-{role}"
@@ -162,8 +170,7 @@ def _probe(command: str, name: str, keys: Keyspace) -> str:
     if not name:
         return command
     key = getattr(keys, name) if name in FIXED else keys.of(name, "x", "x")
-    rest = {"DEL": "", "EXISTS": "", "BLPOP": " 1"}.get(command, " 1 1")
-    return f"{command} {key}{rest}"
+    return " ".join([command, key, *["1"] * _ARGUMENTS.get(command, 2)])
 
 
 def _calls_in(source: str) -> set[Need]:
@@ -194,9 +201,7 @@ def _arguments(source: str, start: int) -> str:
 
 def _assigned(source: str, variable: str) -> set[str]:
     """The keys named where *variable* gets its value: ``local key = K.wake(slot)``."""
-    lines = re.findall(
-        rf"^.*(?:local [^=\n]*\b{variable}\b[^=\n]*=|for [^\n]*\b{variable}\b in)[^\n]*(?:\n[^\n]*)?",
-        source,
-        re.MULTILINE,
-    )
+    given = rf"local [^=\n]*\b{variable}\b[^=\n]*=|for [^\n]*\b{variable}\b in"
+    # With the line after it, where a long one goes on.
+    lines = re.findall(rf"^.*(?:{given})[^\n]*(?:\n[^\n]*)?", source, re.MULTILINE)
     return {name for line in lines for name in _KEY.findall(line)}

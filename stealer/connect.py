@@ -6,6 +6,9 @@ that waits for ever holds a claim whose deadline passes, so the whole is bounded
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
@@ -42,9 +45,30 @@ def connect(
             health_check_interval=30,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), REPEATS),
             retry_on_error=[redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
+            **_credentials(settings),
         )
     except ValueError as error:
         raise LedgerMisconfigured(f"REDIS_URL {settings.redis_url_shown!r}: {error}") from None
+
+
+def _credentials(settings: Settings) -> dict[str, Any]:
+    """The password that is not in the address, and the files of TLS. The server's certificate and
+    name are always verified.
+
+    :raises LedgerMisconfigured: a file cannot be read.
+    """
+    files = {
+        "ssl_ca_certs": ("REDIS_CA_FILE", settings.redis_ca_file),
+        "ssl_certfile": ("REDIS_CERT_FILE", settings.redis_cert_file),
+        "ssl_keyfile": ("REDIS_KEY_FILE", settings.redis_key_file),
+    }
+    for variable, path in files.values():
+        if path and not os.access(path, os.R_OK):
+            raise LedgerMisconfigured(f"{variable}={path!r} cannot be read: is it there, and ours?")
+    options = {name: path for name, (_, path) in files.items() if path}
+    if settings.redis_password:
+        options["password"] = settings.redis_password
+    return options
 
 
 def connect_broker(settings: Settings) -> Broker:

@@ -6,11 +6,12 @@ now, and the feeds (quotes, forecasts, session, account). Nothing here holds or 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -73,6 +74,7 @@ class Ledger:
         self.owner = owner or default_owner()
         self._run = Scripts(redis_client, self.settings.account, injected_identity)
         self._rights_seen: set[Role] = set()
+        self._policy_digest = policy_digest(self.settings.policy())
 
     # ---- rights
 
@@ -202,10 +204,11 @@ class Ledger:
     def report(self, status: dict[str, Any], tier: str = "") -> None:
         """Leave this process's status, and its tier, for operators to read."""
         member = f"{status.get('symbol')}|{status.get('strategy')}"
+        record = json.dumps({**status, "policy": self._policy_digest})
 
         def write(r: redis.Redis) -> None:
             with r.pipeline(transaction=False) as pipe:
-                pipe.hset(self.keys.watchers, self.owner, json.dumps(status))
+                pipe.hset(self.keys.watchers, self.owner, record)
                 if tier:
                     pipe.hset(self.keys.tiers, member, tier)
                 pipe.execute()
@@ -374,6 +377,12 @@ class Ledger:
         money = base - held - crypto if cash is None else micro(cash)
         power = limit - held - 2 * crypto if buying_power is None else micro(buying_power)
         return AccountFigures(limit, money + crypto, held + crypto, crypto, 0, 0, power, money)
+
+
+def policy_digest(policy: Mapping[str, str]) -> str:
+    """A policy in a few letters, equal where all settings are: for comparing hosts."""
+    lines = "\n".join(f"{name}={policy[name]}" for name in sorted(policy))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def text_hash(flat: Any) -> dict[str, str]:
