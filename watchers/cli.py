@@ -229,7 +229,7 @@ def check(plan: Path, as_json: bool) -> None:
             click.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
         else:
             for problem in problems:
-                click.echo(problem, err=True)
+                click.echo(printable(problem), err=True)
         sys.exit(USAGE)
     if as_json:
         entries = [_entry_record(entry) for entry in found.entries]

@@ -52,8 +52,15 @@ def test_nothing_in_the_project_evaluates_text() -> None:
     assert found == []
 
 
-CODE = ["__import__('os').system('touch TOUCHED')", "$(touch TOUCHED)", "`touch TOUCHED`", "${HOME}",
-        "{0.__class__}", "%(asctime)s", "!!python/object/apply:os.system ['touch TOUCHED']"]  # fmt: skip
+CODE = [
+    "__import__('os').system('touch TOUCHED')",
+    "$(touch TOUCHED)",
+    "`touch TOUCHED`",
+    "${HOME}",
+    "{0.__class__}",
+    "%(asctime)s",
+    "!!python/object/apply:os.system ['touch TOUCHED']",
+]
 
 
 @pytest.mark.parametrize("code", CODE)

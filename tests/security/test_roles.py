@@ -78,7 +78,8 @@ def test_a_watcher_and_a_keeper_do_all_their_work(
 
     market(keeper, "MSFT", 100)
     decision = watcher.acquire(OrderIntent("MSFT", "buy", 150, 100, forecasted_pnl=9))
-    assert [v.symbol for v in decision.victims] == ["AAPL"] and decision.claim
+    assert [v.symbol for v in decision.victims] == ["AAPL"]
+    assert decision.claim
     ended = broker.execute(victim.id, 10)
     broker.orders[victim.id] = ended = broker.put(
         victim.id, id=ended.id, qty=victim.qty, filled_qty=ended.filled_qty, status="canceled"
@@ -101,7 +102,8 @@ def test_a_watcher_and_a_keeper_do_all_their_work(
     other = guarded.coordinator(Role.WATCHER)
     other.owner = "a restarted watcher"
     adopted = other.adopt("MSFT|buy|maxdiff", 0)
-    assert adopted and adopted.id == again.id
+    assert adopted
+    assert adopted.id == again.id
     assert other.evict(adopted, "stopped")[0] == "evicting"
     watcher.forget_report()
 
@@ -147,10 +149,9 @@ NOT_FOR_THEM: list[Callable[[Any], Any]] = [
 @pytest.mark.parametrize("role", [Role.WATCHER, Role.KEEPER, Role.VIEWER])
 def test_nobody_but_the_operator_does_what_is_dangerous(guarded: Guarded, role: Role) -> None:
     client = guarded.client(role)
-    for number, forbidden in enumerate(NOT_FOR_THEM):
+    for forbidden in NOT_FOR_THEM:
         with pytest.raises(redis.exceptions.NoPermissionError):
             forbidden(client)
-            pytest.fail(f"a {role} may do number {number}")
 
 
 @pytest.mark.parametrize("role", Role)
@@ -238,7 +239,8 @@ def test_every_call_of_every_script_is_understood() -> None:
                 assert any(command == call[1] for command, _ in found), (verb, call[0])
     keyless = {command for command, name in needs(Role.KEEPER) if not name}
     assert keyless == {"INFO", "TIME"}
-    assert verbs() and set(verbs()) >= access.WATCHER_VERBS
+    assert verbs()
+    assert set(verbs()) >= access.WATCHER_VERBS
 
 
 @pytest.mark.parametrize("role", [Role.WATCHER, Role.KEEPER])
