@@ -194,7 +194,7 @@ def test_the_viewer_reads_cooldowns_and_nothing_else(guarded: Guarded) -> None:
         lambda: viewer.delete(f"{STEM}:cooldown:ETHUSD"),
         lambda: viewer.set(f"{STEM}:cooldown:ETHUSD", "x"),
         lambda: viewer.fcall(f"{library()[0]}_identity", 1, STEM, ""),
-        lambda: viewer.info(),
+        lambda: viewer.hlen(f"{STEM}:policy"),
     ):
         with pytest.raises(redis.exceptions.NoPermissionError):
             forbidden()

@@ -23,7 +23,7 @@ from stealer.settings import Settings
 
 pytestmark = pytest.mark.real_server
 
-DAYS = ["-days", "2"]
+DAYS = ("-days", "2")
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,20 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     authority = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     for name in ("ca", "stranger"):
-        files = ["-keyout", at / f"{name}.key", "-out", at / f"{name}.crt"]
+        files: list[str | Path] = ["-keyout", at / f"{name}.key", "-out", at / f"{name}.crt"]
         openssl("req", "-x509", *new, *files, *DAYS, "-subj", f"/CN={name}", *authority)
     openssl(
         "req", *new, "-keyout", at / "server.key", "-out", at / "server.csr", "-subj", "/CN=server"
     )
     (at / "names").write_text("subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\n")
-    signed = ["-CA", at / "ca.crt", "-CAkey", at / "ca.key", "-CAcreateserial", *DAYS]
+    signed: list[str | Path] = [
+        "-CA",
+        at / "ca.crt",
+        "-CAkey",
+        at / "ca.key",
+        "-CAcreateserial",
+        *DAYS,
+    ]
     openssl(
         *("x509", "-req", "-in", at / "server.csr", "-out", at / "server.crt"),
         *signed,
