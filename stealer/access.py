@@ -62,8 +62,8 @@ _DIRECT: frozenset[Need] = frozenset(
 #: Every client: to be named in CLIENT LIST, to be checked for life, to call functions.
 _CLIENT = ("acl|whoami", "client|setinfo", "client|setname", "fcall", "ping", "select")
 
-#: Deleting is granted on the keys that are deleted, and on no other.
-_DELETES = "DEL"
+#: What makes a whole key vanish is granted on the keys that scripts do that to, and on no other.
+_BOUND = ("DEL", "PEXPIRE", "SET")
 
 #: Commands that only read.
 READS = frozenset(
@@ -124,13 +124,15 @@ def rules(role: Role, account: str) -> list[str]:
         words = [f"~{stem}", f"~{stem}:*", "+@all"]
     else:
         needed = needs(role)
-        commands = {command.lower() for command, _ in needed if command != _DELETES}
+        commands = {command.lower() for command, _ in needed if command not in _BOUND}
         extra = {"function|load"} if role is Role.KEEPER else set()
         written = {name for command, name in needed if name and command not in READS}
         words = _key_rules(written, stem)
         words += [f"+{word}" for word in sorted(commands | extra | set(_CLIENT))]
-        deleted = sorted({name for command, name in needed if command == _DELETES})
-        words.append("(" + " ".join([*(f"~{_pattern(n, stem)}" for n in deleted), "+del"]) + ")")
+        for bound in _BOUND:
+            names = sorted(name for command, name in needed if command == bound)
+            keys = " ".join(f"~{_pattern(name, stem)}" for name in names)
+            words.append(f"({keys} +{bound.lower()})")
     return ["resetchannels", "-@all", *words]
 
 
