@@ -220,7 +220,7 @@ def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | Ledger
     kinds = redis.exceptions
     if isinstance(error, kinds.AuthenticationError) or "wrongpass" in lower or "noauth" in lower:
         return LedgerMisconfigured(
-            f"Redis refused the user name or password ({said}); check REDIS_URL and REDIS_PASSWORD"
+            f"Redis refused the user name or password ({said}); check REDIS_PASSWORD and REDIS_URL"
         )
     if isinstance(error, kinds.NoPermissionError) or "noperm" in lower or "acl failure" in lower:
         return LedgerMisconfigured(
