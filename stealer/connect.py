@@ -6,6 +6,7 @@ that waits for ever holds a claim whose deadline passes, so the whole is bounded
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -50,22 +51,22 @@ def connect(
     }
     try:
         if settings.redis_url.startswith("redis+sentinel:"):
-            return _through_sentinel(settings.redis_url, options)
-        return redis.Redis.from_url(settings.redis_url, **options)
+            return _through_sentinel(settings, options)
+        return redis.Redis.from_url(settings.redis_url, **options, **_credentials(settings))
     except ValueError as error:
         raise LedgerMisconfigured(f"REDIS_URL {settings.redis_url_shown!r}: {error}") from None
 
 
-def _through_sentinel(address: str, options: dict[str, Any]) -> redis.Redis:
+def _through_sentinel(settings: Settings, options: dict[str, Any]) -> redis.Redis:
     """A client that asks the sentinels for the master whenever it opens a connection.
 
     ``redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DATABASE``; user and password are
     the servers'. A pooled connection that is left with a deposed master, or with one that became a
     replica, grants nothing: scripts compare the server's identity and role with the certificate.
 
-    :raises ValueError: no service is named, or the database is no number.
+    :raises ValueError: no service is named, the database is no number, or TLS is asked for.
     """
-    parts = urlsplit(address)
+    parts = urlsplit(settings.redis_url)
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
         raise ValueError("name the service, as in redis+sentinel://HOST:26379/mymaster")
@@ -77,11 +78,35 @@ def _through_sentinel(address: str, options: dict[str, Any]) -> redis.Redis:
     )
     login = {"username": parts.username, "password": parts.password}
     login = {key: unquote(value) for key, value in login.items() if value}
+    credentials = _credentials(settings)
+    if credentials.keys() - {"password"}:
+        raise ValueError("REDIS_CA_FILE and the like go with rediss://, not with sentinels")
+    login |= credentials
     database_number = int(database or 0)
     client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         service, db=database_number, **login, **options
     )
     return client
+
+
+def _credentials(settings: Settings) -> dict[str, Any]:
+    """The password that is not in the address, and the files of TLS. The server's certificate and
+    name are always verified.
+
+    :raises LedgerMisconfigured: a file cannot be read.
+    """
+    files = {
+        "ssl_ca_certs": ("REDIS_CA_FILE", settings.redis_ca_file),
+        "ssl_certfile": ("REDIS_CERT_FILE", settings.redis_cert_file),
+        "ssl_keyfile": ("REDIS_KEY_FILE", settings.redis_key_file),
+    }
+    for variable, path in files.values():
+        if path and not os.access(path, os.R_OK):
+            raise LedgerMisconfigured(f"{variable}={path!r} cannot be read: is it there, and ours?")
+    options = {name: path for name, (_, path) in files.items() if path}
+    if settings.redis_password:
+        options["password"] = settings.redis_password
+    return options
 
 
 def connect_broker(settings: Settings) -> Broker:

@@ -54,8 +54,10 @@ class WorkStealingCoordinator(Ledger):
         :raises InvalidIntent: a symbol this account does not trade, or a short sale of crypto.
         :raises LedgerUnavailable: Redis cannot be reached; nothing is charged that the sweep will
             not give back.
+        :raises LedgerMisconfigured: the Redis user lacks a right (looked at before the first).
         """
         symbol, crypto = self.checked(intent)
+        self.require_rights()
         need = self.need_of(intent.side, intent.qty, intent.limit_price)
         reply = self._run(
             "acquire",

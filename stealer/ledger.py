@@ -6,18 +6,20 @@ now, and the feeds (quotes, forecasts, session, account). Nothing here holds or 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import redis
 
 from stealer import replies
-from stealer.errors import LedgerSpoiled, raise_for
+from stealer.access import Role, probes
+from stealer.errors import LedgerMisconfigured, LedgerSpoiled, raise_for
 from stealer.evidence import BrokerOrder, Quote
 from stealer.keyspace import Keyspace
 from stealer.model import (
@@ -75,6 +77,37 @@ class Ledger:
         self.keys = Keyspace(self.settings.account)
         self.owner = owner or default_owner()
         self._run = Scripts(redis_client, self.settings.account, injected_identity)
+        self._rights_seen: set[Role] = set()
+        self._policy_digest = policy_digest(self.settings.policy())
+
+    # ---- rights
+
+    def require_rights(self, role: Role = Role.WATCHER) -> None:
+        """Refuse a Redis user that may not do all that *role*'s scripts do; looked at once.
+
+        Without it a user who lacks one command would stop a script half-way through its writes.
+
+        :raises LedgerMisconfigured: what is missing, in words.
+        """
+        if role in self._rights_seen:
+            return
+        missing = self.missing_rights(role)
+        if missing:
+            shown = ", ".join(missing[:6]) + (
+                f" and {len(missing) - 6} more" if len(missing) > 6 else ""
+            )
+            raise LedgerMisconfigured(
+                f"the Redis user lacks a right that is needed: {shown}; `stealer acl` prints the "
+                f"rules of a {role}. Nothing was begun"
+            )
+        self._rights_seen.add(role)
+
+    def missing_rights(self, role: Role) -> list[str]:
+        """What *role* needs and the user of this connection may not, as ``COMMAND key``."""
+        if self._run.injected:
+            return []  # an in-memory test server has no users
+        denied = self._run("rights", *probes(role, self.settings.account))[1:]
+        return [" ".join(command.split(" ")[:2]) for command in denied]
 
     # ---- reading
 
@@ -209,10 +242,11 @@ class Ledger:
     def report(self, status: dict[str, Any], tier: str = "") -> None:
         """Leave this process's status, and its tier, for operators to read."""
         member = f"{status.get('symbol')}|{status.get('strategy')}"
+        record = json.dumps({**status, "policy": self._policy_digest})
 
         def write(r: redis.Redis) -> None:
             with r.pipeline(transaction=False) as pipe:
-                pipe.hset(self.keys.watchers, self.owner, json.dumps(status))
+                pipe.hset(self.keys.watchers, self.owner, record)
                 if tier:
                     pipe.hset(self.keys.tiers, member, tier)
                 pipe.execute()
@@ -383,6 +417,12 @@ class Ledger:
         money = base - held - crypto if cash is None else micro(cash)
         power = limit - held - 2 * crypto if buying_power is None else micro(buying_power)
         return AccountFigures(limit, money + crypto, held + crypto, crypto, 0, 0, power, money)
+
+
+def policy_digest(policy: Mapping[str, str]) -> str:
+    """A policy in a few letters, equal where all settings are: for comparing hosts."""
+    lines = "\n".join(f"{name}={policy[name]}" for name in sorted(policy))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def text_hash(flat: Any) -> dict[str, str]:

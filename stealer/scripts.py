@@ -68,9 +68,15 @@ def _pieces(wanted: set[str], injected: bool) -> str:
     unknown = wanted - set(PIECES)
     if unknown:
         raise KeyError(f"no shared piece is called {', '.join(sorted(unknown))}")
-    kind = "identity_injected" if injected else "identity_server"
-    names = [kind if name == "identity" else name for name in PIECES if name in wanted]
+    names = [_file(name, injected) for name in PIECES if name in wanted]
     return "\n".join(_source(f"include/{name}.lua") for name in names)
+
+
+def _file(piece: str, injected: bool) -> str:
+    """The file of a piece: ``identity`` has two."""
+    if piece != "identity":
+        return piece
+    return "identity_injected" if injected else "identity_server"
 
 
 def _body(verb: str) -> tuple[set[str], str]:
@@ -88,6 +94,12 @@ def _body(verb: str) -> tuple[set[str], str]:
         f"local function verb_{verb}(KEYS, ARGUMENTS)\n{' '.join(starts)}\n"
         f"return packed(body_{verb}(split(ARGUMENTS[1])))\nend\n"
     )
+
+
+def included(verb: str) -> list[str]:
+    """The Lua texts a verb is made of on a real server: its pieces and its own body."""
+    wanted, body = _body(verb)
+    return [*(_source(f"include/{_file(name, False)}.lua") for name in wanted), body]
 
 
 @cache
@@ -184,8 +196,7 @@ class Scripts:
             denied = isinstance(error, redis.exceptions.NoPermissionError)
             if not denied and "noperm" not in str(error).lower():
                 raise
-            self._functions = False  # this user may call scripts, but not load a library
-            return self._call_script(verb, packed)
+            return self._without_library(name, verb, packed)
         return self._function(function, packed)
 
     def _function(self, function: str, packed: str) -> Any:
@@ -198,6 +209,21 @@ class Scripts:
             if reply is not None:  # no verb answers nil
                 return reply
         return self.client.fcall(function, 1, self.prefix, packed)
+
+    def _without_library(self, name: str, verb: str, packed: str) -> Any:
+        """This user may not load the library; perhaps it may call scripts.
+
+        :raises LedgerUnavailable: neither; the next keeper of this version loads the library.
+        """
+        try:
+            reply = self._call_script(verb, packed)
+        except redis.exceptions.NoPermissionError:
+            raise LedgerUnavailable(
+                f"the functions {name} are not on this Redis server, and this user may not load "
+                "them: start a keeper of the same version, which does"
+            ) from None
+        self._functions = False
+        return reply
 
     def _call_script(self, verb: str, packed: str) -> Any:
         digest = _digest(verb, self.injected)
@@ -220,12 +246,12 @@ def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | Ledger
     kinds = redis.exceptions
     if isinstance(error, kinds.AuthenticationError) or "wrongpass" in lower or "noauth" in lower:
         return LedgerMisconfigured(
-            f"Redis refused the user name or password ({said}); check REDIS_URL"
+            f"Redis refused the user name or password ({said}); check REDIS_PASSWORD and REDIS_URL"
         )
     if isinstance(error, kinds.NoPermissionError) or "noperm" in lower or "acl failure" in lower:
         return LedgerMisconfigured(
             f"the Redis user lacks a right that is needed ({said}); "
-            "grant it FCALL, EVAL, EVALSHA, INFO and the account's keys"
+            "`stealer acl` prints the rules of each role"
         )
     spoiled = _SPOILED.search(said)
     if spoiled:

@@ -110,9 +110,14 @@ def account_name() -> Rule[str]:
     return Rule("1 to 24 letters, digits or underscores", lambda text: check(text.strip()), check)
 
 
-def url(*schemes: str, optional: bool = False) -> Rule[str]:
-    """An address with one of *schemes*; the empty string too where *optional*."""
+def url(*schemes: str, optional: bool = False, user: bool = False) -> Rule[str]:
+    """An address with one of *schemes*; the empty string too where *optional*.
+
+    *user*: it may carry a user and password. An @ further behind is a password with a letter in it
+    that ends the address's first part: it would be taken, and shown, for a host.
+    """
     forms = " or ".join(f"{scheme}://..." for scheme in schemes)
+    hint = " (in a password / is %2F, ? %3F, # %23, @ %40)" if user else " without a user"
 
     def check(value: object) -> str:
         if not isinstance(value, str):
@@ -128,9 +133,24 @@ def url(*schemes: str, optional: bool = False) -> Rule[str]:
             raise ValueError(value)
         if len(hosts) > 1 and not parts.scheme.endswith("+sentinel"):
             raise ValueError(value)
+        if "@" in parts.path + parts.query + parts.fragment or ("@" in parts.netloc and not user):
+            raise ValueError(value)
+        if not value.isprintable():
+            raise ValueError(value)
         return value
 
-    return Rule(f"an address like {forms}", lambda text: check(text.strip()), check)
+    return Rule(f"an address like {forms}{hint}", lambda text: check(text.strip()), check)
+
+
+def path() -> Rule[str]:
+    """A file's name, or none. Whether it is there is seen when it is used."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not value.isprintable():
+            raise ValueError(value)
+        return value
+
+    return Rule("the path of a file", lambda given: check(given.strip()), check)
 
 
 def text() -> Rule[str]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from stealer import setting_rules as rules
+from stealer.secret_files import file_variable, secret_text
 from stealer.sessions import MarketClock
 from stealer.setting_rules import Rule
 
@@ -102,9 +103,13 @@ class Settings:
     redis_url: str = _setting(
         "redis://127.0.0.1:6379/0",
         "REDIS_URL",
-        rules.url("redis", "rediss", "unix", "redis+sentinel"),
+        rules.url("redis", "rediss", "unix", "redis+sentinel", user=True),
         secret=True,  # it may carry a password; `redis_url_shown` does not
     )
+    redis_password: str = _setting("", "REDIS_PASSWORD", rules.text(), secret=True)
+    redis_ca_file: str = _setting("", "REDIS_CA_FILE", rules.path())
+    redis_cert_file: str = _setting("", "REDIS_CERT_FILE", rules.path())
+    redis_key_file: str = _setting("", "REDIS_KEY_FILE", rules.path())
     redis_durable: bool = _setting(False, "STEALER_REDIS_DURABLE", rules.boolean())
     wait_replicas: int = _setting(0, "STEALER_WAIT_REPLICAS", rules.count(0, 16), policy=True)
     trading: str = _setting("paper", "STEALER_TRADING", rules.one_of("paper", "live"), policy=True)
@@ -244,6 +249,7 @@ class Settings:
                 f"STEALER_ACCOUNT_STALE_SECONDS ({self.account_stale_seconds:g}) together, "
                 "or a late order outlives it"
             )
+        self._check_redis()
         if self.is_live and self.account == "paper":
             raise SettingsError(
                 "STEALER_ACCOUNT='paper' is not allowed with STEALER_TRADING=live: "
@@ -255,20 +261,41 @@ class Settings:
                 "it is the live trading address; ask for live trading with STEALER_TRADING=live"
             )
 
+    def _check_redis(self) -> None:
+        """Rules between the settings of the connection. Raises SettingsError."""
+        parts = urlsplit(self.redis_url)
+        if self.redis_password and parts.password:
+            raise SettingsError(
+                "REDIS_URL and REDIS_PASSWORD both hold a password: take it out of REDIS_URL"
+            )
+        if self.redis_ca_file and parts.scheme != "rediss":
+            raise SettingsError(
+                f"REDIS_CA_FILE={self.redis_ca_file!r} is not allowed with a REDIS_URL of "
+                f"{parts.scheme}://, which is not encrypted: write rediss://"
+            )
+        if bool(self.redis_cert_file) != bool(self.redis_key_file):
+            raise SettingsError("REDIS_CERT_FILE and REDIS_KEY_FILE belong together: give both")
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
         """Settings from *environ* (the process's own by default).
 
         An override wins over the environment; one that is None is as if not given, so that a
-        command can pass its options on. An empty variable counts as unset.
+        command can pass its options on. An empty variable counts as unset. A secret may be in a
+        file instead, whose path is in the variable with `_FILE` behind its name.
 
         Raises SettingsError for a bad value and TypeError for an override that is no setting.
         """
         environ = os.environ if environ is None else environ
         given = {name: value for name, value in overrides.items() if value is not None}
         for name, spec in _specs():
-            text = environ.get(spec.env, "")
-            if name in given or not text.strip():
+            if name in given:
+                continue
+            try:
+                text = (secret_text if spec.secret else _plain_text)(environ, spec.env)
+            except ValueError as error:
+                raise SettingsError(str(error)) from None
+            if not text.strip():
                 continue
             try:
                 given[name] = spec.rule.read(text)
@@ -303,7 +330,7 @@ class Settings:
         user, at, host = parts.netloc.rpartition("@")
         if at and ":" in user:
             user = f"{user.partition(':')[0]}:***"
-        return parts._replace(netloc=f"{user}{at}{host}", query="").geturl()
+        return parts._replace(netloc=f"{user}{at}{host}", query="", fragment="").geturl()
 
     def policy(self) -> dict[str, str]:
         """The settings that must be equal on all hosts of an account, as canonical text.
@@ -343,6 +370,23 @@ def variables() -> dict[str, str]:
     return {spec.env: spec.rule.allowed for _, spec in _specs()}
 
 
+def file_variables() -> list[str]:
+    """The variables that may name a file with a secret instead of holding it."""
+    return [file_variable(spec.env) for _, spec in _specs() if spec.secret]
+
+
+def refuse_secret_option(redis_url: str | None) -> None:
+    """An address from the command line may hold no password: ``ps`` shows it to everybody.
+
+    Raises SettingsError.
+    """
+    if redis_url and "@" in redis_url and ":" in redis_url.rpartition("@")[0].partition("://")[2]:
+        raise SettingsError(
+            "--redis-url holds a password, which every user of this host can see in `ps`: "
+            "give the password in REDIS_PASSWORD_FILE, REDIS_PASSWORD or REDIS_URL"
+        )
+
+
 def _specs() -> Iterator[tuple[str, _Spec]]:
     """Name and specification of each field that has a variable."""
     for entry in fields(Settings):
@@ -350,8 +394,14 @@ def _specs() -> Iterator[tuple[str, _Spec]]:
             yield entry.name, entry.metadata["spec"]
 
 
+def _plain_text(environ: Mapping[str, str], variable: str) -> str:
+    return environ.get(variable, "")
+
+
 def _not_allowed(label: str, value: object, spec: _Spec) -> SettingsError:
-    shown = "(hidden)" if spec.secret else repr(value)
+    # An address with a user in it may hold a password, also where none is allowed.
+    holds_user = "://" in str(value) and "@" in str(value)
+    shown = "(hidden)" if spec.secret or holds_user else repr(value)
     return SettingsError(f"{label}={shown} is not allowed: give {spec.rule.allowed}")
 
 

@@ -16,7 +16,9 @@ from stealer import __version__
 from stealer.broker.interface import BrokerError
 from stealer.errors import LedgerMisconfigured, StealerError
 from stealer.model import InvalidIntent, OrderIntent, decimal_text
-from stealer.settings import Settings, SettingsError
+from stealer.printable import log_to_stderr as log_lines
+from stealer.printable import printable
+from stealer.settings import Settings, SettingsError, refuse_secret_option
 from watchers.plan import Plan, PlanEntry, PlanError, load_plan
 
 if TYPE_CHECKING:
@@ -55,10 +57,9 @@ def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def log_to_stderr(verbose: bool, name: str = "") -> None:
     """One line a transition on stderr."""
     label = f"{name} " if name else ""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format=f"%(asctime)s {label}%(levelname).1s %(message)s",
+    log_lines(
+        f"%(asctime)s {label}%(levelname).1s %(message)s",
+        logging.DEBUG if verbose else logging.INFO,
         force=True,
     )
     for noisy in ("urllib3", "alpaca"):
@@ -67,7 +68,8 @@ def log_to_stderr(verbose: bool, name: str = "") -> None:
 
 def exit_with(error: Exception) -> int:
     """Say *error* in one sentence on stderr; the exit code for it."""
-    click.echo(f"watchers: {error}", err=True)
+    lines = [printable(line) for line in str(error).split("\n")]
+    click.echo("\n".join(["watchers: " + lines[0], *lines[1:]]), err=True)
     if isinstance(error, SettingsError | InvalidIntent | PlanError):
         return USAGE
     if isinstance(error, BrokerError):
@@ -135,6 +137,7 @@ def open_position(
 
     log_to_stderr(verbose)
     try:
+        refuse_secret_option(redis_url)
         settings = Settings.from_env(account=account, redis_url=redis_url, dry_run=dry_run)
         for warning in settings.warnings:
             log.warning("%s", warning)
@@ -195,6 +198,7 @@ def run(
 
     log_to_stderr(verbose)
     try:
+        refuse_secret_option(redis_url)
         settings = Settings.from_env(account=account, redis_url=redis_url, dry_run=dry_run)
         for warning in settings.warnings:
             log.warning("%s", warning)
@@ -225,7 +229,7 @@ def check(plan: Path, as_json: bool) -> None:
             click.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
         else:
             for problem in problems:
-                click.echo(problem, err=True)
+                click.echo(printable(problem), err=True)
         sys.exit(USAGE)
     if as_json:
         entries = [_entry_record(entry) for entry in found.entries]

@@ -57,6 +57,7 @@ def run_entry(
         name = name or task.intent.symbol
         client = connect(settings, name=f"watcher-{name}")
         coordinator = WorkStealingCoordinator(client, settings, owner=f"{default_owner()}:{name}")
+        coordinator.require_rights()
         entries = Entries(coordinator, broker or connect_broker(settings), should_stop=stop.is_set)
         for setting, (here, there) in coordinator.policy_drift().items():
             log.warning("policy: %s is %s here but %s for this account", setting, here, there)

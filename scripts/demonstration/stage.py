@@ -47,6 +47,8 @@ class Stage:
         self._server = EmbeddedServer.start(
             self.directory / "redis", extra=("--appendfsync", "everysec")
         )
+        # A password or certificate for another server is none for this one.
+        self.environment = {k: v for k, v in self.environment.items() if not k.startswith("REDIS_")}
         return self._server.url
 
     def start_broker(self, arguments: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from stealer import __version__
 from stealer.cli.context import App, common_options
+from stealer.printable import printable
 
 #: Exit codes, as `stealer --help` documents them.
 DONE, NOT_DONE, BAD_INPUT, NO_REDIS, NO_BROKER = range(5)
@@ -45,6 +46,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "halt": ("switch", "halt", "Kill switch: stop all new orders."),
     "resume": ("switch", "resume", "Allow new orders again."),
     "forecasts": ("forecasts", "forecasts", "Publish and list forecast PnLs."),
+    "doctor": ("doctor", "doctor", "Check a deployment, and say what to do."),
+    "acl": ("acl", "acl", "Make Redis users with the least rights; passwords shown once."),
     "keeper": ("misc", "keeper", "Run the account's keeper (or a standby)."),
     "simulated-alpaca": ("misc", "simulated_alpaca", "Run the simulated broker."),
     "redis-conf": ("misc", "redis_conf", "Print where our redis.conf is."),
@@ -130,8 +133,7 @@ def _explain_library(error: Exception, text: str) -> tuple[int, str] | None:
 
 def fail(ctx: click.Context, code: int, sentence: str) -> NoReturn:
     """Say *sentence* on stderr and end with *code*."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in sentence)
-    click.echo(f"stealer: {shown}", err=True)
+    click.echo(f"stealer: {printable(sentence)}", err=True)
     ctx.exit(code)
 
 

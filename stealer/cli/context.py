@@ -62,8 +62,9 @@ class App:
 
         :raises SettingsError: one of them is not allowed.
         """
-        from stealer.settings import Settings
+        from stealer.settings import Settings, refuse_secret_option
 
+        refuse_secret_option(self.overrides.get("redis_url"))
         settings = Settings.from_env(**self.overrides)
         for warning in settings.warnings:
             self.out.warn(warning)

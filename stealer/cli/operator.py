@@ -36,6 +36,7 @@ class Operator(WorkStealingCoordinator):
 
         :raises ClaimGone, Fenced, WrongState, Uncertified: it is not what was shown any more.
         """
+        self.require_rights()
         reply = self._run("abort", claim.id, claim.fence, "operator", CAUSE)
         raise_for(reply[0], "release", claim.id)
 
@@ -47,6 +48,7 @@ class Operator(WorkStealingCoordinator):
         :raises ClaimGone, Fenced, Uncertified: it is not what was shown any more.
         :raises WrongState: somebody else ended it, or began to, in the meantime.
         """
+        self.require_rights()
         state, order_id = self.evict(claim, CAUSE, by="operator", raise_fence=True)
         after = self.claim(claim.id)
         if state != "evicting" or (after is not None and after.cause != CAUSE):

@@ -20,6 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stealer.model import MICRO, decimal_text
+from stealer.printable import printable, printable_json
+
+__all__ = ["Column", "Out", "plain", "printable"]
 
 #: Columns of a pipe: a table takes what it needs and no line is folded.
 PIPE_WIDTH = 10_000
@@ -88,7 +91,8 @@ class Out:
 
     def json(self, value: Any, *, line: bool = False) -> None:
         """*value* as JSON, on one line or over many."""
-        click.echo(json.dumps(plain(value), indent=None if line else 2, ensure_ascii=False))
+        text = json.dumps(plain(value), indent=None if line else 2, ensure_ascii=False)
+        click.echo(printable_json(text))
 
     def show(self, *parts: RenderableType) -> None:
         """Tables and sentences. Text is never read as rich's markup."""
@@ -133,8 +137,3 @@ def _text(cell: str | Text) -> Text:
     if isinstance(cell, Text):
         return cell
     return Text(printable(cell))
-
-
-def printable(text: str) -> str:
-    """*text* with control characters shown as ``?``, so that no value can steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from stealer.access import Role
 from stealer.connect import connect, connect_broker
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.keeper.keeper import Keeper
@@ -24,6 +25,7 @@ def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = 
     """
     client = connect(settings, name="stealer-keeper")
     coordinator = WorkStealingCoordinator(client, settings)
+    coordinator.require_rights(Role.KEEPER)
     for name, (here, there) in coordinator.policy_drift().items():
         log.warning("policy: %s is %s here but %s for this account", name, here, there)
     stop = StopFlag()

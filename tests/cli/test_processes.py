@@ -42,7 +42,7 @@ def test_redis_down() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"redis://:secret@127.0.0.1:{probe.getsockname()[1]}/0"
-        result = stealer("status", "--redis-url", url)
+        result = stealer("status", REDIS_URL=url)
     one_sentence(result, 3, "cannot be reached")
     assert "secret" not in result.stderr
 

@@ -272,7 +272,7 @@ def test_a_wrong_redis_password_is_said_once_for_all_and_not_tried_fast(tmp_path
 
     said = err.read_text()
     assert code == 0
-    assert said.count("check REDIS_URL (said once for all entries") == 1
+    assert said.count("check REDIS_PASSWORD and REDIS_URL (said once for all entries") == 1
     waits = [float(line.split()[-2]) for line in said.splitlines() if "starts again in" in line]
     assert len(waits) == 5
     assert min(waits) >= 30

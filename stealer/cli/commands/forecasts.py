@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from stealer.cli.context import App, common_options, pass_app
-from stealer.cli.out import Column
+from stealer.cli.out import Column, printable
 from stealer.cli.views.forecasts import (
     DEFAULT_STRATEGY,
     BadFile,
@@ -117,7 +117,7 @@ def load(app: App, file: Path) -> None:
 def _say_problems(app: App, error: BadFile) -> None:
     shown = error.problems[:PROBLEMS_SHOWN]
     for problem in shown:
-        click.echo(f"stealer: {problem}", err=True)
+        click.echo(f"stealer: {printable(problem)}", err=True)
     rest = len(error.problems) - len(shown)
     more = f" ({plural(rest, 'more problem')} not shown)" if rest else ""
     click.echo(f"stealer: nothing was published{more}", err=True)

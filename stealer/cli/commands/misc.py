@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from stealer.cli.context import App, common_options, pass_app
+from stealer.printable import log_to_stderr
 
 
 @click.command()
@@ -33,9 +33,7 @@ def keeper(app: App, poll_seconds: float | None, once: bool) -> None:
         if not (error.name or "").startswith("stealer.keeper"):
             raise click.ClickException(f"the keeper needs {error.name}: {error}") from None
         raise click.ClickException("the keeper is not part of this installation") from None
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     options: dict[str, Any] = {"once": once}
     if poll_seconds is not None:
         options["poll_seconds"] = poll_seconds

@@ -14,7 +14,8 @@ local function listed_orders(list, from)
     local o = {}
     for i, name in ipairs(ORDER_FIELDS) do o[name] = list[at + i - 1] end
     o.slot = o.symbol .. '|' .. o.side .. '|' .. o.strategy
-    o.claim = load_claim(o.id)
+    -- What is left of a claim that no index knows counts nowhere: it is made again.
+    o.claim = redis.call('ZSCORE', K.claims, o.id) and load_claim(o.id)
     local holder = redis.call('HGET', K.slots, o.slot)
     if holder ~= o.id and holder and redis.call('EXISTS', K.claim(holder)) == 1 then
       o.holder = holder
@@ -51,6 +52,7 @@ end
 
 -- A claim for an order that has none. Nobody owns it until its watcher takes it up again.
 local function adopt_order(o)
+  redis.call('DEL', K.claim(o.id))
   redis.call('HSET', K.claim(o.id), 'slot', o.slot, 'symbol', o.symbol, 'side', o.side,
       'strategy', o.strategy, 'crypto', o.crypto, 'qty', o.qty, 'limit', o.limit, 'need', o.need,
       'pnl', o.pnl, 'mode', o.mode, 'forced', o.forced, 'owner', '', 'request', '',
