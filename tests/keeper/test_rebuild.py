@@ -146,6 +146,7 @@ def test_fills_listed_are_counted_at_least_once_all_the_time(
     assert desk.charged() + desk.figure("positions_total") >= 1_000
     assert desk.now(claim).filled_qty == 4
 
+    assert desk.client.zscore(desk.keys.unabsorbed, claim.id) is not None
     desk.client.zadd(desk.keys.unabsorbed, {claim.id: 1})  # older than the lag of positions
     keeper.run_once()
     assert (desk.charged(), desk.figure("positions_total")) == (600, 400)

@@ -409,6 +409,22 @@ def test_a_successor_that_filled_at_once_is_in_the_positions_before_the_claim_is
     assert held(desk) == 2_000
 
 
+def test_a_successor_that_no_published_account_lists_frees_nothing_yet(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    replaced(broker, claim)
+    broker.old_list = ()  # the listing lags behind
+    for _ in range(3):
+        keeper.run_once()
+        manual_clock.advance(60)
+    assert (desk.state(claim), held(desk)) == ("open", 1_000)
+
+    broker.old_list = None
+    keeper.run_once()
+    assert (desk.state(claim), held(desk)) == ("gone", 2_000)
+
+
 def test_a_successor_nobody_knows_frees_nothing(
     desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
 ) -> None:
