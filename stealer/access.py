@@ -51,7 +51,9 @@ _DIRECT: frozenset[Need] = frozenset(
         ("HGETALL", "policy"),
         ("HSET", "tiers"),
         ("HSET", "watchers"),
+        ("SET", "replicated"),
         ("TIME", ""),
+        ("WAIT", ""),
         ("ZRANGE", "claims"),
         ("ZRANGEBYSCORE", "beats"),
         ("ZRANGEBYSCORE", "watched"),
@@ -68,8 +70,8 @@ _BOUND = ("DEL", "PEXPIRE", "SET")
 #: Commands that only read.
 READS = frozenset(
     {
-        "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "INFO", "LINDEX", "LRANGE", "PTTL", "TIME",
-        "TTL", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZREVRANK",
+        "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HVALS", "INFO", "LINDEX", "LRANGE", "PTTL",
+        "TIME", "TTL", "TYPE", "WAIT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZREVRANK",
         "ZSCORE",
     }
 )  # fmt: skip
