@@ -85,8 +85,9 @@ _MANY_KEYS = frozenset({"DEL", "EXISTS"})
 
 #: How many words follow the key where a command is only asked about; two for all others.
 _ARGUMENTS = {
-    **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "PTTL"), 0),
+    **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "HVALS", "PTTL", "TYPE"), 0),
     **dict.fromkeys(("BLPOP", "HGET", "LINDEX", "ZRANK", "ZREVRANK", "ZSCORE"), 1),
+    "WAIT": 2,
     "XADD": 3,
 }
 
@@ -172,7 +173,7 @@ def _pattern(name: str, stem: str) -> str:
 
 def _probe(command: str, name: str, keys: Keyspace) -> str:
     if not name:
-        return command
+        return " ".join([command, *["1"] * _ARGUMENTS.get(command, 0)])
     key = getattr(keys, name) if name in FIXED else keys.of(name, "x", "x")
     return " ".join([command, key, *["1"] * _ARGUMENTS.get(command, 2)])
 

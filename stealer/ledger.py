@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -126,9 +127,23 @@ class Ledger:
         """Every claim, oldest first."""
         return list(self.read(lambda r: r.zrange(self.keys.claims, 0, -1)))
 
-    def claims(self) -> dict[str, Claim]:
-        """Every claim by id, oldest first, read in two round trips."""
+    def claims(self, *, readable: bool = False) -> dict[str, Claim]:
+        """Every claim by id, oldest first, read in two round trips.
+
+        :param readable: leave out what somebody spoiled (certifying lets that go), one by one.
+        :raises LedgerSpoiled: a claim cannot be read.
+        """
         ids = self.claim_ids()
+        if not readable:
+            return self._claims_of(ids)
+        found: dict[str, Claim] = {}
+        for claim_id in ids:
+            with suppress(LedgerSpoiled):
+                found |= self._claims_of([claim_id])
+        return found
+
+    def _claims_of(self, ids: list[str]) -> dict[str, Claim]:
+        """Those of *ids* that are there."""
 
         def fetch(r: redis.Redis) -> list[Any]:
             with r.pipeline(transaction=False) as pipe:

@@ -10,9 +10,20 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import redis
+
+_lines: WeakKeyDictionary[redis.Redis, Line] = WeakKeyDictionary()
+
+
+def line_of(client: redis.Redis) -> Line | None:
+    """The line of *client*, one for all who use it; None for a kind that is no plain client."""
+    if type(client) is not redis.Redis:
+        return None
+    return _lines.setdefault(client, Line(client))
 
 
 class Line:
@@ -41,11 +52,23 @@ class Line:
             try:
                 connection.send_packed_command([b"%b$%d\r\n%b\r\n" % (head, len(data), data)])
                 return connection.read_response()
+            except redis.exceptions.ResponseError:
+                raise
             except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
                 connection.disconnect()
                 return None
+            except BaseException:
+                # Interrupted, or not text: what is left of the answer must not answer the next call.
+                connection.disconnect()
+                raise
         finally:
             self._busy.release()
+
+    def __del__(self) -> None:
+        """The connection back to its pool, which others may share."""
+        if self._connection is not None and self._process == os.getpid():
+            with suppress(Exception):
+                self._pool.release(self._connection)
 
     def _own(self) -> Any:
         """The connection; a forked process takes a new one and leaves its parent's alone."""

@@ -22,7 +22,7 @@ import redis
 
 from stealer import keyspace
 from stealer.errors import LedgerMisconfigured, LedgerSpoiled, LedgerUnavailable
-from stealer.line import Line, packed_head
+from stealer.line import line_of, packed_head
 
 #: How a script names what somebody spoiled (``load_claim``).
 _SPOILED = re.compile(r"SPOILED (\S+) (field \w+)")
@@ -157,7 +157,7 @@ class Scripts:
             injected = type(client).__module__.startswith("fakeredis")
         self.injected = injected
         self._functions = not injected
-        self._line = Line(client) if type(client) is redis.Redis and not injected else None
+        self._line = line_of(client)
         self._heads: dict[str, bytes] = {}
         self._decodes = bool(client.get_encoder().decode_responses)
 

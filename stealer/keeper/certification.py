@@ -97,7 +97,7 @@ class Certifier:
         Their launch was lost with the server's last writes. Any other claim keeps its charge and
         is looked up by reconciliation; these would be dropped as never sent.
         """
-        for claim in self._coordinator.claims().values():
+        for claim in self._coordinator.claims(readable=True).values():
             if claim.state is not State.RESERVED or claim.id in listed | self._looked_up.keys():
                 continue
             self._looked_up[claim.id] = self._broker.order_by_client_id(claim.id) is not None

@@ -163,7 +163,7 @@ def make_readable(stage: Stage) -> None:
 def check_mended(stage: Stage, broker: AccountBroker, done: list[str]) -> None:
     """Certified, and every charge has an owner, and every live order of ours a charge."""
     desk = stage.desk
-    assert desk.coordinator.server().certified, done
+    assert desk.coordinator.server().certified, (done, desk.coordinator.recount(1))
     desk.assert_charges_equal_claims()
     term = int(desk.client.hget(desk.keys.ledger, "term"))
     assert desk.coordinator.recount(term) == "", done

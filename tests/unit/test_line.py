@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 
@@ -9,7 +10,7 @@ import pytest
 import redis
 
 from stealer.embedded import EmbeddedServer
-from stealer.line import Line, packed_head
+from stealer.line import Line, line_of, packed_head
 
 pytestmark = pytest.mark.real_server
 
@@ -46,6 +47,40 @@ def test_an_answer_that_came_too_late_is_never_taken_for_the_next_one(
     line, blocked = Line(client), packed_head("BLPOP", "nothing-there", following=1)
     assert line.call(blocked, "0.5") is None, "no answer within the time limit"
     assert line.call(HEAD, "mine") == "mine"
+
+
+@pytest.mark.parametrize(
+    "trouble", [KeyboardInterrupt, UnicodeDecodeError("utf-8", b"x", 0, 1, "")]
+)
+def test_an_answer_that_was_not_read_to_its_end_is_never_taken_for_the_next_one(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, trouble: BaseException
+) -> None:
+    line = Line(client)
+    line.call(HEAD, "first")
+    connection = line._own()
+
+    def read() -> None:
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "read_response", read)
+        with pytest.raises((KeyboardInterrupt, UnicodeDecodeError)):
+            line.call(HEAD, "unread")
+    assert line.call(HEAD, "mine") == "mine"
+
+
+def test_all_who_use_a_client_share_its_line_and_the_connection_goes_back_with_it(
+    redis_server: EmbeddedServer,
+) -> None:
+    pool = redis.ConnectionPool.from_url(redis_server.url, max_connections=1)
+    client = redis.Redis(connection_pool=pool)
+    line = line_of(client)
+    assert line is line_of(client)
+    assert line
+    assert line.call(HEAD, "x") == b"x"
+    del line, client
+    gc.collect()
+    assert redis.Redis(connection_pool=pool).ping(), "the only connection is free again"
 
 
 def test_a_second_thread_is_sent_to_the_client(client: redis.Redis) -> None:
