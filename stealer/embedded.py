@@ -85,23 +85,30 @@ def server_url(
 class EmbeddedServer:
     """One running server process with its own data folder. Use `start`, best in a `with` block."""
 
-    def __init__(self, binary: Path, directory: Path, port: int, extra: Sequence[str]) -> None:
+    def __init__(
+        self, binary: Path, directory: Path, port: int, extra: Sequence[str], conf: Path
+    ) -> None:
         self.directory = directory
         self.port = port
         self._command = [
-            *(str(binary), str(REDIS_CONF)),
+            *(str(binary), str(conf)),
             *("--port", str(port), "--dir", str(directory), *extra),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(
-        cls, directory: Path, port: int | None = None, extra: Sequence[str] = ()
+        cls,
+        directory: Path,
+        port: int | None = None,
+        extra: Sequence[str] = (),
+        conf: Path = REDIS_CONF,
     ) -> EmbeddedServer:
         """Start a server with its data and `server.log` in *directory* and wait until it answers.
 
         A *port* of None takes a free one. *extra* is appended to the command, like
         `("--appendfsync", "everysec")`. The server reads what an earlier one left in *directory*.
+        A Sentinel makes its servers rewrite their file: give such a one a *conf* of its own.
 
         Raises EmbeddedServerError, showing the end of the log, when it does not come up.
         """
@@ -109,7 +116,8 @@ class EmbeddedServer:
         directory = directory.absolute()
         directory.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            server = cls(binary, directory, _free_port() if port is None else port, extra)
+            chosen = _free_port() if port is None else port
+            server = cls(binary, directory, chosen, extra, conf)
             try:
                 server._launch()
             except EmbeddedServerError as error:
