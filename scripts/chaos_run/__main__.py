@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -98,6 +99,8 @@ def main(**options: Any) -> None:
             raise click.BadParameter(
                 f"none of these can be made with --topology {topology}", param_hint="--only"
             )
+    # SIGTERM unwinds like Ctrl-C, so that no process stays behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     directory = options["keep"] or Path(tempfile.mkdtemp(prefix="stealer-chaos-"))
     try:
         runs = [_run(topology, len(topologies), directory, options) for topology in topologies]

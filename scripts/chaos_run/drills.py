@@ -9,7 +9,6 @@ from typing import Any
 
 from scripts.chaos_run import actions, judge
 from scripts.chaos_run.judge import Seat
-from scripts.chaos_run.market import Wish
 from scripts.chaos_run.scene import CASH, Scene
 from stealer.errors import StealerError
 from stealer.model import State
@@ -46,16 +45,16 @@ def seats(scene: Scene) -> list[Seat]:
             found.append(Seat(wish.name, record["phase"], record["reason"]))
         else:
             log = logs[scene.market.fleet_of(number)]
-            found.append(Seat(wish.name, _said_last(log, wish), "as its fleet says"))
+            found.append(Seat(wish.name, said_last(log, wish.name), "as its fleet says"))
     return found
 
 
-def _said_last(log: str, wish: Wish) -> str:
+def said_last(log: str, name: str) -> str:
     """The last word of a fleet on a member that has no process: ``done``; else nothing."""
     for line in reversed(log.splitlines()):
-        if line.endswith(f" {wish.name}: done"):
+        if line.endswith(f" {name}: done"):
             return "done"
-        if f" {wish.name} " in line or f" {wish.name}: " in line:
+        if f" {name} " in line or f" {name}: " in line:
             return ""
     return ""
 
