@@ -133,6 +133,10 @@ class Entries:
                 return self._given_up(funded)
             asked_at = self.monotonic()
             trusted_until = asked_at + self.coordinator.launch(funded)
+            if not self.coordinator.replicated():
+                why = "too few replicas have the launch (STEALER_WAIT_REPLICAS)"
+                self.coordinator.unlaunch(funded, f"not sent: {why}", refused=False)
+                return EntryResult(Ending.DENIED, "replicas", why)
         except Refused as error:
             return self._lost(claim, error)
         try:
