@@ -28,13 +28,17 @@ from stealer.model import (
     finite_pnl,
     valid_strategy,
 )
-from stealer.replies import AccountFigures, Candidate, Standing, Task
-from stealer.scripts import Scripts, text, translated
+from stealer.replies import AccountFigures, Candidate, Server, Standing, Task
+from stealer.scripts import INJECTED_IDENTITY_KEY, Scripts, text, translated
 from stealer.settings import Settings
 
 #: How long positions may lag behind fills at the broker, in ms: fills younger than this when a
 #: snapshot begins are not absorbed by it.
 POSITION_LAG_MS = 2_000
+
+
+#: How long one launch waits for the replicas that STEALER_WAIT_REPLICAS asks for, in ms.
+REPLICAS_MS = 1_000
 
 
 #: The longest one wait blocks: shorter than a connection waits for an answer.
@@ -102,10 +106,16 @@ class Ledger:
         rows = zip(ids, self.read(fetch) if ids else [], strict=True)
         return {i: replies.claim_of(i, text_hash(fields)) for i, fields in rows if fields}
 
-    def server_identity(self) -> tuple[str, bool]:
-        """(which server this connection leads to, whether the ledger is certified for it)."""
-        run, repl, certified = self._run("identity")
-        return f"{run}/{repl}", certified == "1"
+    def server(self) -> Server:
+        """Which server this connection leads to, and whether the ledger is certified for it."""
+        self.name_test_server()
+        run, repl, certificate, certified = self._run("identity")
+        return Server(f"{run}/{repl}/{certificate}", certified == "1", certificate != "0")
+
+    def name_test_server(self) -> None:
+        """Give an in-memory test server, which has no INFO, the identity that scripts look for."""
+        if self._run.injected:
+            self.read(lambda r: r.set(INJECTED_IDENTITY_KEY, secrets.token_hex(8), nx=True))
 
     def silent_claims(self) -> list[str]:
         """Claims whose owner gave no sign of life for ``orphan_seconds``."""
@@ -157,16 +167,40 @@ class Ledger:
         key = self.keys.of("wake", slot)
         return self.read(lambda r: r.blpop([key], timeout=bounded)) is not None
 
-    def task(self, ticket: str, life_seconds: float, *, fresh: bool = False) -> Task:
+    def task(
+        self, ticket: str, life_seconds: float, *, fresh: bool = False, known: Task | None = None
+    ) -> Task:
         """When the task *ticket* began and what its ended claims filled, over all restarts.
 
         The first call begins it; it lives *life_seconds* from then.
+
+        :param known: what the caller remembers, for a ledger that has lost it: the earlier start
+            and the fills of both count, each claim once.
         """
-        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh))
+        lines = [f"{i} {decimal_text(qty)}" for i, qty in known.fills.items()] if known else []
+        age = int(known.age_seconds * 1000) if known else 0
+        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh), age, *lines)
         started, now = int(reply[0]), int(reply[1])
         fills = dict(line.split(" ", 1) for line in reply[2:])
-        filled = sum((Decimal(qty) for qty in fills.values()), Decimal(0))
-        return Task((now - started) / 1000, filled)
+        return Task((now - started) / 1000, {i: Decimal(qty) for i, qty in fills.items()})
+
+    def replicated(self) -> bool:
+        """True when as many replicas as the setting asks for have all that was written so far.
+
+        WAIT speaks of its own connection's writes, and a pool may give another one than wrote; so
+        a key is written on the connection that waits.
+        """
+        wanted = self.settings.wait_replicas
+        if not wanted:
+            return True
+
+        def ask(r: redis.Redis) -> Any:
+            with r.pipeline(transaction=False) as pipe:
+                pipe.set(self.keys.replicated, self.owner)
+                pipe.execute_command("WAIT", wanted, REPLICAS_MS)
+                return pipe.execute()[1]
+
+        return int(self.read(ask)) >= wanted
 
     def report(self, status: dict[str, Any], tier: str = "") -> None:
         """Leave this process's status, and its tier, for operators to read."""

@@ -73,11 +73,38 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """The Redis server behind a connection, and the certificate in its memory.
+
+    ``identity`` is ``RUN/REPL/CERTIFICATE`` as ``certify`` compares it; ``has_ledger`` tells a
+    ledger of another server from none at all.
+    """
+
+    identity: str
+    certified: bool
+    has_ledger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a certification did: its epoch, claims made for orders, reservations dropped."""
+
+    epoch: int
+    adopted: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """A watcher's task: seconds since it began, and the quantity its ended claims filled."""
+    """A watcher's task: seconds since it began, and the quantity that each ended claim filled."""
 
     age_seconds: float
-    filled_qty: Decimal
+    fills: Mapping[str, Decimal]
+
+    @property
+    def filled_qty(self) -> Decimal:
+        """Of all of them."""
+        return sum(self.fills.values(), Decimal(0))
 
 
 def denial(reply: list[Any]) -> Decision:

@@ -68,6 +68,10 @@ class AccountBroker(ScriptedBroker):
         self._read("orders")
         return tuple(self.live()) if self.old_list is None else self.old_list
 
+    def latest_client_ids(self) -> tuple[str, ...]:
+        self._read("latest")
+        return tuple(reversed(self.orders))
+
     def positions(self) -> tuple[BrokerPosition, ...]:
         self._read("positions")
         return tuple(
@@ -102,6 +106,10 @@ class AccountBroker(ScriptedBroker):
         self.lookups.append(client_order_id)
         self._read("lookup")
         return super().order_by_client_id(client_order_id)
+
+    def order_by_id(self, order_id: str) -> BrokerOrder | None:
+        self._read("lookup")
+        return next((o for o in self.orders.values() if o.id == order_id), None)
 
     def _read(self, what: str) -> None:
         self._answer()
