@@ -85,39 +85,33 @@ def server_url(
 class EmbeddedServer:
     """One running server process with its own data folder. Use `start`, best in a `with` block."""
 
-    def __init__(
-        self, binary: Path, directory: Path, port: int, extra: Sequence[str], conf: Path
-    ) -> None:
+    def __init__(self, binary: Path, directory: Path, port: int, extra: Sequence[str]) -> None:
         self.directory = directory
         self.port = port
         self._command = [
-            *(str(binary), str(conf)),
+            *(str(binary), str(directory / REDIS_CONF.name)),
             *("--port", str(port), "--dir", str(directory), *extra),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(
-        cls,
-        directory: Path,
-        port: int | None = None,
-        extra: Sequence[str] = (),
-        conf: Path = REDIS_CONF,
+        cls, directory: Path, port: int | None = None, extra: Sequence[str] = ()
     ) -> EmbeddedServer:
         """Start a server with its data and `server.log` in *directory* and wait until it answers.
 
         A *port* of None takes a free one. *extra* is appended to the command, like
         `("--appendfsync", "everysec")`. The server reads what an earlier one left in *directory*.
-        A Sentinel makes its servers rewrite their file: give such a one a *conf* of its own.
 
         Raises EmbeddedServerError, showing the end of the log, when it does not come up.
         """
         binary = find_binary()
         directory = directory.absolute()
         directory.mkdir(parents=True, exist_ok=True)
+        # A copy: a Sentinel makes its servers rewrite their file (CONFIG REWRITE).
+        shutil.copyfile(REDIS_CONF, directory / REDIS_CONF.name)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            chosen = _free_port() if port is None else port
-            server = cls(binary, directory, chosen, extra, conf)
+            server = cls(binary, directory, _free_port() if port is None else port, extra)
             try:
                 server._launch()
             except EmbeddedServerError as error:

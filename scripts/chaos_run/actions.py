@@ -177,7 +177,9 @@ def wire_fault(scene: Scene) -> None:
         direction = "down"
     seconds = scene.rng.uniform(0.2, 2.0 if kind in ("cut", "cut_reply") else times.LATEST)
     by = scene.rng.uniform(0.05, 1.5) if name == "broker" else scene.rng.uniform(0.01, 0.6)
-    scene.wire.fault(name, kind, seconds, direction=direction, by=by)
+    who = "clients" if scene.rng.random() < 0.7 else ""
+    for relay in scene.servers.relays if name == "redis" else ("broker",):
+        scene.wire.fault(relay, kind, seconds, direction=direction, by=by, who=who)
     if name == "redis":
         now = time.time()  # a watcher that stops meanwhile cannot say why
         scene.blind.append((now, now + seconds + STOPPING_SECONDS))

@@ -197,7 +197,8 @@ class Market:
             mid = self._mids[wish.symbol]
             wish.generation += 1
             wish.limit = round(mid * (1 - wish.depth), 2)
-            size = self._dollars / wish.limit
+            spread = 0.0 if self.calm else 0.8  # of sizes, so that small ones fill the gaps
+            size = self._dollars * self._rng.uniform(1 - spread, 1 + spread) / wish.limit
             wish.qty = round(size, 4) if is_crypto(wish.symbol) else max(round(size), 1)
             wish.pnl = round(self._rng.uniform(1, 30), 2)
             self.filled.discard(wish.slot)

@@ -13,7 +13,8 @@ the server), ``down`` (its replies) or ``both``:
 - ``cut_reply``: the next reply of each connection is lost and the connection cut at that moment;
 - ``cut``: connections are reset and new ones refused.
 
-``who`` = ``replication`` limits a fault to connections on which a replica follows its primary.
+``who`` limits a fault to ``replication``: connections on which a replica follows its primary; or to
+``clients``: all that are neither replication nor a Sentinel's.
 """
 
 from __future__ import annotations
@@ -29,8 +30,14 @@ from typing import Any
 KINDS = frozenset({"delay", "hold", "drop", "cut_reply", "cut"})
 DIRECTIONS = frozenset({"up", "down", "both"})
 
-#: The command by which a replica begins to follow: it marks the connection.
+#: The command by which a replica begins to follow.
 _FOLLOWS = b"PSYNC"
+
+#: The channel on which Sentinels greet each other through the servers they watch.
+_WATCHES = b"__SENTINEL__"
+
+#: Whose connections a fault may be for.
+WHO = {"": "", "replication": "replication", "clients": "client"}
 
 _CHUNK = 65536
 
@@ -54,7 +61,7 @@ class Fault:
         return (
             time.monotonic() < self.until
             and self.direction in ("both", direction)
-            and (self.who != "replication" or link.replicates)
+            and WHO[self.who] in ("", link.kind)
         )
 
 
@@ -73,8 +80,8 @@ def parse_fault(order: dict[str, Any]) -> Fault:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 3600:
             raise BadFault(f"{name} {value!r}: give 0 to 3600")
     who = order.get("who", "")
-    if who not in ("", "replication"):
-        raise BadFault(f"who {who!r}: give nothing or replication")
+    if who not in WHO:
+        raise BadFault(f"who {who!r}: give nothing, replication or clients")
     return Fault(kind, direction, time.monotonic() + seconds, by, who)
 
 
@@ -84,13 +91,20 @@ class Link:
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
-    replicates: bool = False
+    kind: str = "client"  #: or replication, or sentinel, once it has shown that
     silenced: bool = False  #: bytes of it were lost: it can never be used again
 
     def abort(self) -> None:
         """Reset both sides."""
         for writer in (self.client, self.server):
             writer.transport.abort()
+
+
+def _kind(chunk: bytes) -> str:
+    """What a connection is, from what its client sends."""
+    if _FOLLOWS in chunk:
+        return "replication"
+    return "sentinel" if _WATCHES in chunk else "client"
 
 
 @dataclass(eq=False)
@@ -107,7 +121,7 @@ class Relay:
         now = time.monotonic()
         self.faults = [f for f in self.faults if f.until > now] + [fault]
         if fault.kind == "cut":
-            for link in [li for li in self.links if fault.who == "" or li.replicates]:
+            for link in [link for link in self.links if WHO[fault.who] in ("", link.kind)]:
                 self._cut(link)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,8 +151,8 @@ class Relay:
     ) -> None:
         with suppress(OSError):
             while chunk := await source.read(_CHUNK):
-                if direction == "up" and _FOLLOWS in chunk.upper():
-                    link.replicates = True
+                if direction == "up" and link.kind == "client":
+                    link.kind = _kind(chunk.upper())
                 if await self._passes(link, direction):
                     sink.write(chunk)
                     await sink.drain()

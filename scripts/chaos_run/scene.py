@@ -199,11 +199,11 @@ class Scene:
         """
         entry = len(self.blind)
         self.blind.append((began or time.time(), float("inf")))
-        lost = self.ledger.server_identity()[0] if self._answers() else ""
+        lost = self.ledger.server().identity if self._answers() else ""
 
         def is_over() -> bool:
-            identity, certified = self.ledger.server_identity()
-            if not certified or (name != "flush" and identity == lost):
+            server = self.ledger.server()
+            if not server.certified or (name != "flush" and server.identity == lost):
                 return False
             self.blind[entry] = (self.blind[entry][0], time.time() + AFTERMATH_SECONDS)
             return True
@@ -253,7 +253,7 @@ def open_scene(plan: Plan, directory: Path, network: Network | None, stack: Exit
     )
     broker_port = wire.relay("broker", hub, ("127.0.0.1", port))
     stage.environment |= {
-        "REDIS_URL": f"redis://{hub}:{servers.port}/0",
+        "REDIS_URL": servers.url,
         "ALPACA_URL": f"http://{hub}:{broker_port}",
         "STEALER_MARKET_CLOCK": clock,
         "WORK_STEALING_MAX_CONCURRENT_ORDERS": str(max(2, plan.watchers * 2 // 5)),

@@ -1,14 +1,12 @@
 """The ledger's servers: one with its append-only file, or a primary, a replica and a Sentinel.
 
-Clients always come through a relay of the proxy. In the second arrangement the relay named
-``redis`` leads to whichever server Sentinel calls the primary, as a load balancer in front of such
-a pair does; both servers announce relays of their own, so that replication can be hurt as well.
+Everybody comes through relays of the proxy: both servers of the pair announce theirs, so that
+clients, to whom Sentinel tells where the primary is, replication and Sentinel itself use them too.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import socket
 import subprocess
 import time
@@ -22,12 +20,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from scripts.chaos_run.wire import Wire
-from stealer.embedded import REDIS_CONF, EmbeddedServer, find_binary
+from stealer.embedded import EmbeddedServer, find_binary
 
 log = logging.getLogger(__name__)
-
-#: The relay that clients use.
-RELAY = "redis"
 
 #: What the pair is called at its Sentinel.
 MASTER = "ledger"
@@ -55,7 +50,9 @@ class Single:
 
     def __init__(self, directory: Path, wire: Wire, host: str) -> None:
         self._server = EmbeddedServer.start(directory / "redis")
-        self.port = wire.relay(RELAY, host, ("127.0.0.1", self._server.port))
+        port = wire.relay("redis", host, ("127.0.0.1", self._server.port))
+        self.url = f"redis://{host}:{port}/0"
+        self.relays = ("redis",)
         self.failovers = 0
 
     def primary(self) -> EmbeddedServer:
@@ -94,30 +91,22 @@ class Pair:
         wire, ports = self._wire, list[int]()
         for name in ("a", "b"):
             # The relay is needed before its target is known: the server announces it.
-            relay = wire.relay(f"redis-{name}", "127.0.0.1", ("127.0.0.1", 1))
-            place = directory / f"redis-{name}"
-            place.mkdir(parents=True)
-            # A copy: Sentinel makes its servers rewrite their configuration file.
-            conf = place / "redis.conf"
-            shutil.copyfile(REDIS_CONF, conf)
-            server = EmbeddedServer.start(place, extra=self._extra(relay), conf=conf)
+            relay = wire.relay(f"redis-{name}", host, ("127.0.0.1", 1))
+            server = EmbeddedServer.start(
+                directory / f"redis-{name}", extra=_announced(host, relay)
+            )
             wire.lead(f"redis-{name}", ("127.0.0.1", server.port))
             self._by_port[relay] = server
             ports.append(relay)
         self._primary = self._by_port[ports[0]]
         self._first, self._second = ports
         with direct(self._by_port[ports[1]].port) as client:
-            client.replicaof("127.0.0.1", ports[0])
+            client.replicaof(host, ports[0])
         self._wait_in_sync()
-        self.port = wire.relay(RELAY, host, ("127.0.0.1", self._primary.port))
-        self._start_sentinel(directory, ports[0])
-
-    @staticmethod
-    def _extra(relay: int) -> Sequence[str]:
-        return (
-            *("--replica-announce-ip", "127.0.0.1", "--replica-announce-port", str(relay)),
-            *("--repl-diskless-sync-delay", "0", "--repl-timeout", "5"),
-        )
+        sentinel = self._start_sentinel(directory, host, ports[0])
+        port = wire.relay("sentinel", host, ("127.0.0.1", sentinel))
+        self.url = f"redis+sentinel://{host}:{port}/{MASTER}/0"
+        self.relays = ("redis-a", "redis-b")
 
     def primary(self) -> EmbeddedServer:
         """As Sentinel said last."""
@@ -128,14 +117,13 @@ class Pair:
         return [server for server in self._by_port.values() if server is not self._primary]
 
     def watch(self) -> None:
-        """Ask Sentinel, and lead new connections to a new primary; old ones stay where they are."""
+        """Ask Sentinel."""
         with suppress(redis.RedisError):
             found = self._ask_sentinel("GET-MASTER-ADDR-BY-NAME", MASTER)
             server = self._by_port.get(int(found[1])) if found else None
             if server is not None and server is not self._primary:
                 self._primary = server
                 self.failovers += 1
-                self._wire.lead(RELAY, ("127.0.0.1", server.port))
 
     def _ask_sentinel(self, *words: str) -> Any:
         assert self._sentinel is not None
@@ -179,15 +167,15 @@ class Pair:
                     raise RuntimeError("the replica does not follow its primary")
                 time.sleep(0.1)
 
-    def _start_sentinel(self, directory: Path, primary: int) -> None:
+    def _start_sentinel(self, directory: Path, host: str, primary: int) -> int:
         place = directory / "sentinel"
         place.mkdir()
         with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+            port = int(probe.getsockname()[1])
         file = place / "sentinel.conf"
         file.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {place}\n"
-            f"sentinel monitor {MASTER} 127.0.0.1 {primary} 1\n"
+            f"sentinel monitor {MASTER} {host} {primary} 1\n"
             f"sentinel down-after-milliseconds {MASTER} {int(DOWN_SECONDS * 1000)}\n"
             f"sentinel failover-timeout {MASTER} {int(FAILOVER_SECONDS * 1000)}\n"
         )
@@ -204,6 +192,13 @@ class Pair:
         while time.monotonic() < give_up:
             with suppress(redis.RedisError):
                 if self._ask_sentinel("REPLICAS", MASTER):  # without one it cannot fail over
-                    return
+                    return port
             time.sleep(0.1)
         raise RuntimeError(f"the Sentinel did not find the replica; see {place}/sentinel.log")
+
+
+def _announced(host: str, relay: int) -> Sequence[str]:
+    return (
+        *("--replica-announce-ip", host, "--replica-announce-port", str(relay)),
+        *("--repl-diskless-sync-delay", "0", "--repl-timeout", "5"),
+    )

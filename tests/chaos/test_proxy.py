@@ -158,7 +158,7 @@ def test_a_cut_ends_connections_and_refuses_new_ones() -> None:
     play(scene)
 
 
-def test_a_fault_of_replication_leaves_other_clients_alone() -> None:
+def test_a_fault_may_be_for_replication_or_for_clients_alone() -> None:
     async def scene(b: Bench) -> None:
         replica, client = await b.connect(), await b.connect()
         assert await said(replica, b"PSYNC ? -1") == b"PSYNC ? -1"
@@ -166,7 +166,11 @@ def test_a_fault_of_replication_leaves_other_clients_alone() -> None:
         await b.fault("cut", who="replication")
         assert await heard(replica) == b""
         assert await said(client, b"two") == b"two"
+        assert await said(client, b"PUBLISH __sentinel__:hello") == b"PUBLISH __sentinel__:hello"
+        await b.fault("cut", who="clients")
+        assert await said(client, b"three") == b"three"
         assert await said(await b.connect(), b"psync ? -1") == b""
+        assert await said(await b.connect(), b"one") == b""
 
     play(scene)
 

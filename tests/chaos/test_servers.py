@@ -11,7 +11,9 @@ import redis
 
 from scripts.chaos_run.servers import Pair, direct
 from scripts.chaos_run.wire import Wire
+from stealer.connect import connect
 from stealer.embedded import REDIS_CONF, EmbeddedServer
+from stealer.settings import Settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.real_server]
 
@@ -39,7 +41,7 @@ def until(pair: Pair, what: Callable[[], object]) -> None:
 
 def test_a_forced_failover_loses_what_the_replica_had_missed(pair: Pair) -> None:
     ours = REDIS_CONF.read_bytes()
-    with direct(pair.port) as client:
+    with direct(pair.primary().port) as client:
         client.set("kept", "1")
         assert client.wait(1, 5000) == 1
         pair.stop_replication(10)
@@ -47,7 +49,7 @@ def test_a_forced_failover_loses_what_the_replica_had_missed(pair: Pair) -> None
     before = pair.primary()
     assert pair.fail_over()
     until(pair, lambda: pair.primary() is not before)
-    with direct(pair.port) as client:
+    with direct(pair.primary().port) as client:
         until(pair, lambda: client.info("replication")["role"] == "master")
         assert (client.get("kept"), client.get("lost")) == ("1", None)
     assert REDIS_CONF.read_bytes() == ours, "Sentinel had the project's own file rewritten"
@@ -56,6 +58,9 @@ def test_a_forced_failover_loses_what_the_replica_had_missed(pair: Pair) -> None
 def test_sentinel_promotes_the_replica_of_a_killed_primary(pair: Pair) -> None:
     killed = pair.kill_primary()
     until(pair, lambda: pair.primary() is not killed)
-    with direct(pair.port) as client:
+    with direct(pair.primary().port) as client:
         until(pair, lambda: client.info("replication")["role"] == "master")
         assert client.set("a", "1")
+    ours = connect(Settings(redis_url=pair.url))
+    assert ours.get("a") == "1"
+    ours.close()
