@@ -73,11 +73,6 @@ def _only(context: click.Context, parameter: click.Parameter, text: str) -> froz
     "--only", callback=_only, default="", help="Only these kinds of fault, comma separated."
 )
 @click.option(
-    "--may-lose-orders",
-    is_flag=True,
-    help="Orders that a flush costs are reported, but are no violation.",
-)
-@click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep logs, plans and data in this folder.",
@@ -133,12 +128,7 @@ def _run(topology: str, parts: int, directory: Path, options: dict[str, Any]) ->
     place = directory / topology
     place.mkdir(parents=True, exist_ok=True)
     say = Console(stderr=True, highlight=False).print
-    return perform(
-        plan,
-        place,
-        lambda text: say(f"{topology}: {text}"),
-        may_lose=options["may_lose_orders"],
-    )
+    return perform(plan, place, lambda text: say(f"{topology}: {text}"))
 
 
 if __name__ == "__main__":

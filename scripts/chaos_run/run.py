@@ -27,10 +27,9 @@ START_SECONDS, QUIET_SECONDS = 60.0, 60.0
 Say = Callable[[str], None]
 
 
-def perform(plan: Plan, directory: Path, say: Say, *, may_lose: bool) -> dict[str, Any]:
+def perform(plan: Plan, directory: Path, say: Say) -> dict[str, Any]:
     """Start, hurt, let it settle, drill, stop, judge: the summary of one run.
 
-    :param may_lose: orders lost by the flush drill are reported, but no violation.
     :raises StageError, EmbeddedServerError, WireError: something could not start.
     """
     with ExitStack() as stack:
@@ -40,10 +39,10 @@ def perform(plan: Plan, directory: Path, say: Say, *, may_lose: bool) -> dict[st
             say(f"hosts are process groups only: {reason}")
             net = None
         scene = open_scene(plan, directory, net, stack)
-        return _perform(scene, say, may_lose=may_lose)
+        return _perform(scene, say)
 
 
-def _perform(scene: Scene, say: Say, *, may_lose: bool) -> dict[str, Any]:
+def _perform(scene: Scene, say: Say) -> dict[str, Any]:
     plan = scene.plan
     scene.start_processes()
     say(f"{plan.watchers} watchers in {plan.fleets} fleets; waiting for the first certificate")
@@ -67,7 +66,7 @@ def _perform(scene: Scene, say: Say, *, may_lose: bool) -> dict[str, Any]:
     troubles = scene.stage.stop(scene.stage.fleets())
     scene.market.calm = True
     drills.quiet(scene, QUIET_SECONDS)
-    findings = verdict(scene, found, flushed, may_lose=may_lose)
+    findings = verdict(scene, found, flushed)
     findings += [Finding("process", trouble) for trouble in troubles]
     return summarise(scene, seconds, settled, found, flushed, findings)
 
@@ -102,9 +101,7 @@ def progress(scene: Scene, left: float) -> str:
     return "the broker does not answer"
 
 
-def verdict(
-    scene: Scene, found: list[Seat], flushed: drills.Flush, *, may_lose: bool
-) -> list[Finding]:
+def verdict(scene: Scene, found: list[Seat], flushed: drills.Flush) -> list[Finding]:
     """Everything that must not be, and is."""
     scene.witness.listen()
     scene.witness.ask_why(scene.ledger.client)
@@ -115,7 +112,7 @@ def verdict(
     findings += judge.idle(found)
     if scene.witness.lost_events:
         findings.append(Finding("log", f"{scene.witness.lost_events} events were not seen"))
-    if flushed.doubled or (flushed.lost and not may_lose):
+    if flushed.doubled or flushed.lost:
         text = f"{flushed.lost} of {flushed.live_before} lost, {flushed.doubled} doubled"
         findings.append(Finding("flush", text))
     if flushed.live_before < scene.plan.watchers:
