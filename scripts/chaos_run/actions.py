@@ -177,7 +177,7 @@ def wire_fault(scene: Scene) -> None:
         direction = "down"
     seconds = scene.rng.uniform(0.2, 2.0 if kind in ("cut", "cut_reply") else times.LATEST)
     by = scene.rng.uniform(0.05, 1.5) if name == "broker" else scene.rng.uniform(0.01, 0.6)
-    who = "clients" if scene.rng.random() < 0.7 else ""
+    who = "clients" if scene.rng.random() < 0.85 else ""
     for relay in scene.servers.relays if name == "redis" else ("broker",):
         scene.wire.fault(relay, kind, seconds, direction=direction, by=by, who=who)
     if name == "redis":
@@ -262,10 +262,10 @@ KINDS = (
     Kind("partition_host", 1, partition_host),
     Kind("wire", 4, wire_fault),
     Kind("broker", 4, broker_fault),
-    Kind("kill_redis", 0.7, kill_redis),
-    Kind("flush", 0.5, flush),
-    Kind("redis_loses_writes", 0.6, redis_loses_writes, "single"),
-    Kind("failover", 0.7, failover, "sentinel"),
+    Kind("kill_redis", 0.5, kill_redis),
+    Kind("flush", 0.35, flush),
+    Kind("redis_loses_writes", 0.4, redis_loses_writes, "single"),
+    Kind("failover", 0.45, failover, "sentinel"),
 )
 
 
