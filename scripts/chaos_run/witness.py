@@ -20,6 +20,9 @@ from stealer.order_ids import decode, is_ours
 #: Events read in one request.
 PAGE = 1000
 
+#: Audit entries that say nothing of why an order was canceled.
+NO_CAUSE = frozenset({"rebuild", "mend", "adopt", "halt", "resume"})
+
 #: Events after which an order can never fill again.
 TERMINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 
@@ -125,7 +128,8 @@ class Witness:
     def _note(self, name: str, row: str, fields: dict[str, str]) -> None:
         if name == "audit":
             self.audit[fields["what"]] += 1
-            self.causes.setdefault(fields["claim"], fields["what"])
+            if fields["what"] not in NO_CAUSE:
+                self.causes.setdefault(fields["claim"], fields["what"])
             return
         self.steals[row] = fields
         for claim in fields.get("victim_claims", "").split():
