@@ -71,7 +71,8 @@ _BOUND = ("DEL", "PEXPIRE", "SET")
 READS = frozenset(
     {
         "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HVALS", "INFO", "LINDEX", "LRANGE", "PTTL",
-        "TIME", "TTL", "TYPE", "WAIT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZREVRANK",
+        "TIME", "TTL", "TYPE", "WAIT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE",
+        "ZREVRANGEBYSCORE", "ZREVRANK",
         "ZSCORE",
     }
 )  # fmt: skip

@@ -89,7 +89,7 @@ class EmbeddedServer:
         self.directory = directory
         self.port = port
         self._command = [
-            *(str(binary), str(REDIS_CONF)),
+            *(str(binary), str(directory / REDIS_CONF.name)),
             *("--port", str(port), "--dir", str(directory), *extra),
         ]
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,6 +108,8 @@ class EmbeddedServer:
         binary = find_binary()
         directory = directory.absolute()
         directory.mkdir(parents=True, exist_ok=True)
+        # A copy: a Sentinel makes its servers rewrite their file (CONFIG REWRITE).
+        shutil.copyfile(REDIS_CONF, directory / REDIS_CONF.name)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             server = cls(binary, directory, _free_port() if port is None else port, extra)
             try:

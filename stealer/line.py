@@ -58,7 +58,7 @@ class Line:
                 connection.disconnect()
                 return None
             except BaseException:
-                # Interrupted, or not text: what is left of the answer must not answer the next call.
+                # Interrupted, or no text: what is left of the answer must not answer the next call.
                 connection.disconnect()
                 raise
         finally:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.chaos_run.hosts import HUB, Network, NoNamespaces, network
 from stealer.embedded import EmbeddedServer
 from tests.conftest import FAST
-from tests.processes.hosts import HUB, Network, NoNamespaces, network
 from tests.processes.test_kills import nothing_is_left
 from tests.watchers.test_fleet_end_to_end import AT_LIMIT, AWAY, World
 

@@ -231,7 +231,7 @@ def test_the_operator_steers_and_may_flush_and_configure(
 
 
 def test_every_call_of_every_script_is_understood() -> None:
-    """Only INFO, TIME and WAIT have no key; a call whose key cannot be told would be granted blindly."""
+    """INFO, TIME and WAIT have no key; a call whose key cannot be told would be granted blindly."""
     for verb in verbs():
         for source in included(verb):
             code = re.sub(r"--\[\[.*?\]\]|--[^\n]*", "", source, flags=re.DOTALL)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 
-#: The hub's address, the hosts' are .2 and .3: of a network that exists only in the namespaces.
+#: The hub's address, the hosts' are .2, .3 and so on: of a network that exists only in the
+#: namespaces.
 HUB = "10.213.77.1"
 
 
@@ -27,10 +28,15 @@ class NoNamespaces(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """Names of the namespaces: the hub and two hosts."""
+    """Names of the namespaces: the hub and the hosts."""
 
     hub: str
-    hosts: tuple[str, str]
+    hosts: tuple[str, ...]
+
+    def partition(self, host: str, *, off: bool) -> None:
+        """Take *host* off the network, or bring it back."""
+        port = f"v{self.hosts.index(host) + 2}"
+        ip("-n", self.hub, "link", "set", port, "down" if off else "up")
 
 
 def ip(*words: str) -> None:
@@ -44,8 +50,8 @@ def ip(*words: str) -> None:
 
 
 @contextmanager
-def network() -> Iterator[Network]:
-    """Three namespaces, joined by a bridge in the hub; this thread is in the hub meanwhile.
+def network(hosts: int = 2) -> Iterator[Network]:
+    """*hosts* namespaces and a hub, joined by a bridge in it; this thread is in the hub meanwhile.
 
     :raises NoNamespaces: not root, no ``ip``, or not allowed here.
     """
@@ -54,7 +60,7 @@ def network() -> Iterator[Network]:
     if shutil.which("ip") is None:
         raise NoNamespaces("there is no `ip` command (iproute2)")
     name = f"mx{os.getpid()}"
-    net = Network(f"{name}h", (f"{name}a", f"{name}b"))
+    net = Network(f"{name}h", tuple(f"{name}n{number}" for number in range(1, hosts + 1)))
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         _build(net)
