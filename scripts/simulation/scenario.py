@@ -118,13 +118,14 @@ def draw(seed: int) -> Scenario:
     rng.shuffle(symbols)
     entries = tuple(_entry(rng, name, symbol) for name, symbol in zip(names, symbols, strict=True))
     wanted = sum(e.qty * e.limit for e in entries)
+    largest = max(e.qty * e.limit for e in entries)
     keepers = ("k1", "k2") if rng.random() < 0.6 else ("k1",)
     market = rng.choices((NOON, SATURDAY, OPENING, CLOSING), (86, 6, 4, 4))[0]
     return Scenario(
         seed=seed,
         entries=entries,
         keepers=keepers,
-        equity=int(wanted * rng.uniform(0.2, 0.38)),
+        equity=max(int(wanted * rng.uniform(0.2, 0.36)), largest + rng.randint(1, 400)),
         strict=rng.random() < 0.3,
         lag_us=int(rng.choice((0.0, 0.3, 1.2)) * 1e6),
         market=market,

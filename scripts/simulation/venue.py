@@ -152,11 +152,11 @@ class Venue:
         draw = rng.random()
         if not order.ours:
             parts = [order.qty] if draw < 0.7 else []
-        elif draw < 0.55:
+        elif draw < 0.6:
             parts = []
-        elif draw < 0.75:
+        elif draw < 0.8:
             parts = [rng.randint(1, order.qty - 1)] if order.qty > 1 else []
-        elif draw < 0.85:
+        elif draw < 0.9:
             parts = [rng.randint(1, max(order.qty // 2, 1)) for _ in range(2)]
         else:
             parts = [order.qty]

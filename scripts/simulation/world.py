@@ -28,7 +28,7 @@ from watchers.entry_watcher import EntryWatcher
 from watchers.task import EntryTask
 
 #: How far the market stands from a limit, as a fraction; and where it stands while things settle.
-AWAY = (0.0, 0.001, 0.002, 0.0028, 0.0028, 0.0035, 0.0045, 0.0045, 0.006, 0.006, 0.01)
+AWAY = (0.0, 0.0015, 0.0028, 0.0028, 0.0028, 0.0035, 0.0045, 0.0045, 0.0045, 0.0045, 0.006, 0.02)
 NEAR = 0.002
 
 #: How often keepers look, how long their lease is, and the bounds for coming to rest and for ending.
