@@ -8,12 +8,14 @@ number of processes on any number of hosts may use one account.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from decimal import Decimal
 
 from stealer import replies
 from stealer.errors import Refused, raise_for
 from stealer.evidence import BrokerOrder
 from stealer.ledger import Ledger
+from stealer.listed import ListedOrder, listed_order
 from stealer.model import (
     Claim,
     Decision,
@@ -26,7 +28,7 @@ from stealer.model import (
     decimal_text,
     micro_dollars,
 )
-from stealer.scripts import INJECTED_IDENTITY_KEY
+from stealer.replies import Rebuilt, Server
 
 #: A watcher's status that has not been refreshed for so many seconds is a dead one's.
 #: It is on the watcher's own clock; should that be wrong, a live one writes its status again.
@@ -259,17 +261,39 @@ class WorkStealingCoordinator(Ledger):
 
     # ---- the keeper's and the operator's
 
-    def certify(self, term: int = 0, no_steal_seconds: float = 0.0) -> int:
-        """Bind the ledger to this server and store this process's policy; the new epoch.
+    def certify(
+        self,
+        term: int = 0,
+        no_steal_seconds: float = 0.0,
+        *,
+        seen: Server | None = None,
+        orders: Iterable[ListedOrder] = (),
+        ended: Iterable[str] = (),
+    ) -> Rebuilt:
+        """Bind the ledger to this server, rebuilt from the broker's live *orders*.
 
         For the keeper, after it has waited out what may be in flight; and for tests.
+
+        :param seen: the server and certificate that the keeper waited for; None: whatever is here.
+        :param ended: claims whose orders the broker knows, and which are over.
+        :raises Refused: another term (`Deposed`), a replica, or not what was *seen*.
         """
-        if self._run.injected:
-            self.read(lambda r: r.set(INJECTED_IDENTITY_KEY, secrets.token_hex(8), nx=True))
+        self.name_test_server()
         policy = [item for pair in self.settings.policy().items() for item in pair]
-        reply = self._run("certify", term, int(no_steal_seconds * 1000), *policy)
+        over = list(ended)
+        reply = self._run(
+            "certify",
+            term,
+            int(no_steal_seconds * 1000),
+            seen.identity if seen else "",
+            len(policy),
+            *policy,
+            len(over),
+            *over,
+            *(field for order in orders for field in order.row()),
+        )
         raise_for(reply[0], "certify")
-        return int(reply[1])
+        return Rebuilt(*map(int, reply[1:]))
 
     def lease(self, ttl_seconds: float) -> tuple[bool, int | str]:
         """Take or renew the keeper's lease: (True, term), or (False, who holds it)."""
@@ -280,29 +304,31 @@ class WorkStealingCoordinator(Ledger):
         """Give the lease up, so that a standby need not wait for it to expire."""
         self._run("lease", self.owner, 0)
 
-    def condemn(self, order: BrokerOrder, term: int, strategy: str = "unknown") -> str:
+    def condemn(self, order: BrokerOrder, term: int) -> str:
         """Count an order with our prefix that has no claim; the caller cancels it."""
-        limit = order.limit_price or order.filled_avg_price or Decimal(0)
-        need = self.need_of(order.side, order.qty, limit)
-        part = self.need_of(order.side, order.filled_qty, limit)
+        o = self.listed(order)
         reply = self._run(
             "condemn",
             term,
-            order.client_order_id,
-            f"{order.symbol}|{order.side}|{strategy}",
-            order.symbol,
-            order.side,
-            strategy,
-            int(order.is_crypto),
-            decimal_text(order.qty),
-            decimal_text(limit),
-            need,
-            decimal_text(order.filled_qty),
-            part,
-            order.id,
+            o.id,
+            o.slot,
+            o.symbol,
+            o.side,
+            o.strategy,
+            int(o.is_crypto),
+            decimal_text(o.qty),
+            decimal_text(o.limit_price),
+            o.need,
+            decimal_text(o.filled_qty),
+            o.filled,
+            o.order_id,
         )
-        raise_for(reply[0], "condemn", order.client_order_id)
+        raise_for(reply[0], "condemn", o.id)
         return str(reply[0])
+
+    def listed(self, order: BrokerOrder, now_ms: int = 0) -> ListedOrder:
+        """An order of ours with what its claim needs, see ``stealer.listed``."""
+        return listed_order(order, self.need_of, now_ms)
 
     def halt(self, reason: str, who: str) -> str:
         """Stop all new orders; an empty *reason* resumes. Returns the reason before."""

@@ -14,10 +14,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stealer import fence as os_fence
 from stealer.broker.interface import Broker, BrokerError
 from stealer.broker.order_rules import why_not
 from stealer.coordinator import WorkStealingCoordinator
@@ -37,6 +38,13 @@ REPEAT_CANCEL_SECONDS = 3.0
 #: Seconds after a refusal for want of buying power before the one repeat: Alpaca frees what a
 #: confirmed cancel held a moment late (ALPACA.md).
 SETTLE_SECONDS = 0.5
+
+#: Seconds that arming the fence may take. A process that was stopped meanwhile has armed it too
+#: late, and sends nothing.
+ARMING_SECONDS = 0.5
+
+#: Makes the context that ends the process when it is not left within so many seconds.
+Fence = Callable[[float], AbstractContextManager[object]]
 
 #: Refusals that a cancel which is still settling at the broker explains.
 SETTLING = frozenset({"insufficient_buying_power", "insufficient_balance", "held_quantity"})
@@ -73,6 +81,8 @@ class Entries:
     :param on_step: told each step in a few words, for status and logs.
     :param should_stop: asked before a new order may go out; what is reserved is then given up.
     :param sleep, monotonic: the clock, in seconds.
+    :param fence: what ends a process that was stopped in the middle of a POST; by default the
+        operating system's, and none with a clock that is not the operating system's.
     """
 
     def __init__(
@@ -83,7 +93,8 @@ class Entries:
         on_step: Callable[[str], None] = lambda step: None,
         should_stop: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = os_fence.seconds,
+        fence: Fence | None = None,
     ) -> None:
         self.coordinator = coordinator
         self.broker = broker
@@ -91,6 +102,8 @@ class Entries:
         self.should_stop = should_stop
         self.sleep = sleep
         self.monotonic = monotonic
+        own = os_fence.armed if monotonic is os_fence.seconds else os_fence.unarmed
+        self.fence: Fence = fence or own
 
     # ---- opening
 
@@ -236,13 +249,19 @@ class Entries:
         return self._resolve(claim, result, stolen)
 
     def _post(self, claim: Claim, trusted_until: float) -> SubmitResult:
-        """One POST, only while the launch may be trusted, by the monotonic clock at send time."""
+        """One POST, only while the launch may be trusted, by the clock at send time; a process that
+        is stopped after that check is ended by the fence."""
 
         @contextmanager
         def guard() -> Iterator[None]:
-            if self.monotonic() >= trusted_until:
+            asked_at = self.monotonic()
+            if asked_at >= trusted_until:
                 raise TrustExpired("the launch is too old to be trusted")
-            yield
+            with self.fence(trusted_until - asked_at):
+                armed_at = self.monotonic()
+                if armed_at >= trusted_until or armed_at - asked_at > ARMING_SECONDS:
+                    raise TrustExpired("it was held up just before sending")
+                yield
 
         order = NewOrder(
             claim.id, claim.symbol, claim.side, claim.qty, claim.limit_price, claim.is_crypto

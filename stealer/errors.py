@@ -75,6 +75,10 @@ class StaleSnapshot(Refused):
     """The snapshot is older than one already published."""
 
 
+class ServerMoved(Refused):
+    """The server, or the certificate in it, is not the one that was looked at before."""
+
+
 class OnReplica(Refused):
     """This connection leads to a replica."""
 
@@ -94,6 +98,10 @@ _CODES: dict[str, tuple[type[Refused], str]] = {
     "overdrawn": (Overdrawn, "a pool is overdrawn; nothing new may go out"),
     "deposed": (Deposed, "another keeper has taken over"),
     "stale": (StaleSnapshot, "a newer snapshot or certificate exists"),
+    "moved": (
+        ServerMoved,
+        "another server or another certificate than was waited for; waiting begins anew",
+    ),
     "replica": (OnReplica, "this Redis server is a replica"),
 }
 

@@ -28,8 +28,8 @@ from stealer.model import (
     finite_pnl,
     valid_strategy,
 )
-from stealer.replies import AccountFigures, Candidate, Standing, Task
-from stealer.scripts import Scripts, text, translated
+from stealer.replies import AccountFigures, Candidate, Server, Standing, Task
+from stealer.scripts import INJECTED_IDENTITY_KEY, Scripts, text, translated
 from stealer.settings import Settings
 
 #: How long positions may lag behind fills at the broker, in ms: fills younger than this when a
@@ -102,10 +102,16 @@ class Ledger:
         rows = zip(ids, self.read(fetch) if ids else [], strict=True)
         return {i: replies.claim_of(i, text_hash(fields)) for i, fields in rows if fields}
 
-    def server_identity(self) -> tuple[str, bool]:
-        """(which server this connection leads to, whether the ledger is certified for it)."""
-        run, repl, certified = self._run("identity")
-        return f"{run}/{repl}", certified == "1"
+    def server(self) -> Server:
+        """Which server this connection leads to, and whether the ledger is certified for it."""
+        self.name_test_server()
+        run, repl, certificate, certified = self._run("identity")
+        return Server(f"{run}/{repl}/{certificate}", certified == "1", certificate != "0")
+
+    def name_test_server(self) -> None:
+        """Give an in-memory test server, which has no INFO, the identity that scripts look for."""
+        if self._run.injected:
+            self.read(lambda r: r.set(INJECTED_IDENTITY_KEY, secrets.token_hex(8), nx=True))
 
     def silent_claims(self) -> list[str]:
         """Claims whose owner gave no sign of life for ``orphan_seconds``."""

@@ -73,6 +73,28 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """The Redis server behind a connection, and the certificate in its memory.
+
+    ``identity`` is ``RUN/REPL/CERTIFICATE`` as ``certify`` compares it; ``has_ledger`` tells a
+    ledger of another server from none at all.
+    """
+
+    identity: str
+    certified: bool
+    has_ledger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a certification did: its epoch, claims made for orders, reservations dropped."""
+
+    epoch: int
+    adopted: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A watcher's task: seconds since it began, and the quantity its ended claims filled."""
 

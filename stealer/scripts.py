@@ -36,6 +36,7 @@ PIECES = (
     "victims",
     "record",
     "funding",
+    "rebuild",
 )
 
 #: Where an in-memory test server finds its identity.

@@ -105,6 +105,8 @@ class Settings:
         rules.url("redis", "rediss", "unix"),
         secret=True,  # it may carry a password; `redis_url_shown` does not
     )
+    redis_durable: bool = _setting(False, "STEALER_REDIS_DURABLE", rules.boolean())
+    wait_replicas: int = _setting(0, "STEALER_WAIT_REPLICAS", rules.count(0, 16), policy=True)
     trading: str = _setting("paper", "STEALER_TRADING", rules.one_of("paper", "live"), policy=True)
     alpaca_key_id: str = _setting("", "APCA_API_KEY_ID", rules.text(), secret=True)
     alpaca_secret_key: str = _setting("", "APCA_API_SECRET_KEY", rules.text(), secret=True)

@@ -284,7 +284,7 @@ def fixed_forecasts(file: Path | None, ledger: Operator) -> dict[tuple[str, str]
 def await_certificate(ledger: Operator, desk: Desk, stop: StopFlag) -> None:
     """Forecasts are published meanwhile, so that the first rank is a real one."""
     deadline = time.monotonic() + 60
-    while not ledger.server_identity()[1] and not stop.is_set():
+    while not ledger.server().certified and not stop.is_set():
         if time.monotonic() > deadline:
             raise StageError("the ledger was not certified within 60 s; see the keeper's log")
         desk.tend()

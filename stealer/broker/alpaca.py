@@ -265,6 +265,13 @@ class AlpacaBroker:
         raw = self._client.read("list open orders", lambda c: c.trading.get("/orders", params))
         return convert.list_of(raw, "open orders")
 
+    def latest_client_ids(self) -> tuple[str, ...]:
+        """Of the newest 500 orders, whatever became of them; what else they say is not read."""
+        params = {"status": "all", "limit": PAGE_SIZE, "direction": "desc", "nested": "false"}
+        raw = self._client.read("list latest orders", lambda c: c.trading.get("/orders", params))
+        rows = convert.list_of(raw, "latest orders")
+        return tuple(str(row.get("client_order_id")) for row in rows if isinstance(row, dict))
+
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Every open position."""
         raw = self._client.read("read positions", lambda c: c.trading.get_all_positions())

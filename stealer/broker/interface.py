@@ -132,6 +132,10 @@ class Broker(Protocol):
         """Every open order of the account, oldest first, all pages, also orders not ours."""
         ...
 
+    def latest_client_ids(self) -> tuple[str, ...]:
+        """The ``client_order_id`` of the newest orders in any status: one page, newest first."""
+        ...
+
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Every open position, canonical symbols, shorts negative."""
         ...

@@ -19,7 +19,7 @@ from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone
 from stealer.evidence import BrokerOrder
 from stealer.model import Claim, State
-from stealer.order_ids import decode, is_ours
+from stealer.order_ids import is_ours
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +124,7 @@ class Reconciler:
             return False  # a write was lost; the sweep aborts the claim, then this is a stray
         if claim and claim.state is not State.CLOSED:
             return True
-        parts = decode(order.client_order_id)
-        self._coordinator.condemn(order, term, parts.strategy if parts else "unknown")
+        self._coordinator.condemn(order, term)
         log.error("condemned %s %s: an order without a claim", order.symbol, order.client_order_id)
         self._broker.cancel(order.id)
         return True

@@ -129,7 +129,9 @@ class Feeds(Judged):
     def stray(self, units: int, filled: int, symbol: str) -> None:
         """An order with our prefix and without a claim is found, and condemned at once."""
         self.strays += 1
-        held = Held(symbol, "buy", "stray", units, UNIT, Fraction(0), id=f"mx_paper_{self.strays}")
+        held = Held(
+            symbol, "buy", "unknown", units, UNIT, Fraction(0), id=f"mx_paper_{self.strays}"
+        )
         held.evicted_at = held.doomed_at = self.oracle.now
         held.state = "evicting"
         self.broker.submit(held)
@@ -139,7 +141,7 @@ class Feeds(Judged):
         if not order.live:
             order.status = "canceled"
         report: BrokerOrder = self.broker.report(order)
-        assert self.hosts[0].condemn(report, 0, "stray") == "condemned"
+        assert self.hosts[0].condemn(report, 0) == "condemned"
         held.filled, held.seen_at = order.cost(order.filled), self.oracle.now
         self.oracle.claims[held.id] = held
 

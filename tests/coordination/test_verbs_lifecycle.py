@@ -60,7 +60,7 @@ def test_after_the_identity_changes_the_keepers_verbs_are_denied_until_certified
         desk.coordinator.record_steal("AAPL", "MSFT")
     assert not desk.coordinator.can_open_order("AAPL", "maxdiff", 100, 1)
     assert not desk.coordinator.standing("AAPL", "maxdiff").certified
-    assert desk.coordinator.certify() == 2
+    assert desk.coordinator.certify().epoch == 2
     assert desk.acquire("MSFT")
 
 

@@ -68,6 +68,10 @@ class AccountBroker(ScriptedBroker):
         self._read("orders")
         return tuple(self.live()) if self.old_list is None else self.old_list
 
+    def latest_client_ids(self) -> tuple[str, ...]:
+        self._read("latest")
+        return tuple(reversed(self.orders))
+
     def positions(self) -> tuple[BrokerPosition, ...]:
         self._read("positions")
         return tuple(

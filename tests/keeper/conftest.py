@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -34,9 +35,10 @@ def keeper(desk: Desk, broker: AccountBroker, manual_clock: ManualClock) -> Keep
     return keeper_of(desk, broker, manual_clock, "keeper-a")
 
 
-def desk_on(client: redis.Redis) -> Desk:
+def desk_on(client: redis.Redis, **settings: Any) -> Desk:
     """A desk, not certified yet, whose keeper sees an ordinary trading morning."""
-    return Desk(client, Settings(market_clock=f"2024-01-05T15:00:00Z@{time.time()}*1"))
+    clock = f"2024-01-05T15:00:00Z@{time.time()}*1"
+    return Desk(client, Settings(market_clock=clock, **settings))
 
 
 def keeper_of(desk: Desk, broker: AccountBroker, clock: ManualClock, owner: str) -> Keeper:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from stealer.fence import armed
 from watchers.children import Ending, Lifeline
 from watchers.fleet import Fleet
 from watchers.member import Backoff
@@ -26,8 +27,8 @@ CRYPTO = frozenset({"BTCUSD"})
 
 
 def work(directory: Path, entry: PlanEntry, line: Lifeline) -> Ending:
-    """What the entry's name says: crash, raise, misconfigured, impossible, done, expired, stuck;
-    anything else runs until it is stopped.
+    """What the entry's name says: crash, fenced, raise, misconfigured, impossible, done, expired,
+    stuck; anything else runs until it is stopped.
     """
 
     def note(text: str) -> None:
@@ -38,6 +39,9 @@ def work(directory: Path, entry: PlanEntry, line: Lifeline) -> Ending:
     kind = entry.name.partition("-")[0]
     if kind == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "fenced":
+        with armed(0.05):
+            time.sleep(10)
     if kind == "raise":
         raise RuntimeError("the test wants it so")
     if kind == "misconfigured":

@@ -124,6 +124,15 @@ def test_what_crashed_starts_again_later_each_time(fleet: FleetProcess) -> None:
     assert "RuntimeError: the test wants it so" in said
 
 
+def test_a_child_that_the_fence_ended_is_a_crash_and_starts_again(fleet: FleetProcess) -> None:
+    fleet.write("fenced")
+    fleet.start()
+
+    until(lambda: len(fleet.starts("fenced")) >= 2, "it starts again")
+
+    assert "fenced: was killed by SIGALRM; starts again in" in fleet.said()
+
+
 def test_backoff_doubles_up_to_its_cap_and_is_spread() -> None:
     whole = Backoff(first=1, cap=60, misconfigured=60, misconfigured_cap=600, spread=lambda: 1.0)
     least = Backoff(first=1, cap=60, spread=lambda: 0.0)
