@@ -1,8 +1,7 @@
 """One process's connection to the simulated broker: the product's ``Broker``, with yield points.
 
-Every call can be lost, doubled, late or refused by the plan's faults. A POST that was written
-arrives whatever becomes of its sender; one that is being written by a process past its trust is not
-written: the operating system's fence kills the process when it resumes.
+Every call can be lost, late or refused by the plan's faults. A POST that was written arrives whatever
+becomes of its sender; a process can be stopped while it writes, which is what the fence is for.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def told(order: Order) -> BrokerOrder:
 class Edge:
     """The ``Broker`` of one process.
 
-    :param world: has ``venue``, ``quotes``, ``fenced`` and ``fault_of``; see ``world.World``.
+    :param world: has ``venue``, ``quotes`` and ``fault_of``; see ``world.World``.
     """
 
     def __init__(self, world: Any, process: Process) -> None:
@@ -107,17 +106,10 @@ class Edge:
             return SubmitResult(Outcome.DENIED, kind="not_sent", message="no connection")
         try:
             with guard() if guard else nullcontext():
-                process.writing = True
-                try:
-                    self.world.fault_of(process, "broker:write")
-                    process.nap(200)
-                finally:
-                    process.writing = False
+                self.world.fault_of(process, "broker:write")
+                process.nap(200)
         except Exception as error:
             return SubmitResult(Outcome.DENIED, kind="not_sent", message=str(error))
-        if self.world.fenced and process.kernel.now > process.trusted_until:
-            self.world.note(process, "broker:fence", "killed by its timer", "")
-            process.die()
         return self._posted(order, kind, seconds)
 
     def _posted(self, order: NewOrder, kind: str, seconds: float) -> SubmitResult:
@@ -216,6 +208,13 @@ class Edge:
         """Every live order."""
         result: tuple[BrokerOrder, ...] = self._read(
             "orders", lambda: tuple(told(o) for o in self.venue.orders.values() if o.live)
+        )
+        return result
+
+    def latest_client_ids(self) -> tuple[str, ...]:
+        """Of every order there was, newest first."""
+        result: tuple[str, ...] = self._read(
+            "latest", lambda: tuple(o.client_id for o in reversed(self.venue.orders.values()))
         )
         return result
 

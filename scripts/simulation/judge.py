@@ -223,7 +223,8 @@ class Judge:
 
     def on_loss(self) -> None:
         """Redis lost writes."""
-        self._lost_at = self.world.kernel.now
+        if any(order.ours for order in self.world.venue.orders.values()):
+            self._lost_at = self.world.kernel.now  # else there was no steal to be forgotten
         self._steals_since_loss.clear()
         self._requests.clear()
 

@@ -7,7 +7,8 @@ passes only here, so a run is decided by its seed alone.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 
 from greenlet import getcurrent, greenlet
@@ -74,9 +75,8 @@ class Process:
         self.lives = 0
         self.alive = False
         self.paused_until = 0
-        #: Until when the last launch may be trusted, and whether a POST is being written.
-        self.trusted_until = 0
-        self.writing = False
+        #: When the fence's timer ends this process; 0 while it is not armed.
+        self.fence_at = 0
         self._greenlet: greenlet | None = None
         self._ended: Callable[[bool], None] = lambda by_itself: None
         self._ticket = 0
@@ -96,7 +96,7 @@ class Process:
 
         self._ended = ended
         self.lives += 1
-        self.alive, self.paused_until, self.writing = True, 0, False
+        self.alive, self.paused_until, self.fence_at = True, 0, 0
         self._greenlet = greenlet(live)
         self._wake_in(0)
 
@@ -147,12 +147,23 @@ class Process:
         until = kernel.now + us
         if kernel.may_pass(until) and self.paused_until <= until:
             kernel.now = until
-            return
-        self._wake_in(us)
-        assert self._greenlet is not None
-        parent = self._greenlet.parent
-        assert parent is not None
-        parent.switch()
+        else:
+            self._wake_in(us)
+            assert self._greenlet is not None
+            parent = self._greenlet.parent
+            assert parent is not None
+            parent.switch()
+        if self.fence_at and kernel.now >= self.fence_at:
+            self.die()
+
+    @contextmanager
+    def fence(self, within: float) -> Iterator[None]:
+        """The operating system's timer around a POST: a process that was stopped dies at resume."""
+        self.fence_at = self.kernel.now + int(within * 1e6)
+        try:
+            yield
+        finally:
+            self.fence_at = 0
 
     def sleep(self, seconds: float) -> None:
         """``time.sleep``."""

@@ -78,7 +78,6 @@ class World:
             Hooks(self._arrived, self._changed),
         )  # fmt: skip
         self.judge.note_slack()
-        self.fenced = True
         self.broker_down = False
         self.account_lag_us = 0
         self.blocked: dict[str, Process] = {}
@@ -116,6 +115,7 @@ class World:
                 self.operator.certify()
             for entry in self.scenario.entries:
                 self._move_quote(entry)
+                self._move_forecast(entry)
                 self._start(entry.name, self.rng.uniform(0, 2.0))
             for keeper in self.scenario.keepers:
                 self._start(keeper, self.rng.uniform(0, 0.5))
@@ -223,7 +223,9 @@ class World:
     @property
     def certified(self) -> bool:
         """The ledger is certified for its server."""
-        return self.operator.server_identity()[1]
+        ledger, server = self.judge._hash("ledger"), self.server.identity
+        known = (ledger.get("run"), ledger.get("repl"))
+        return known == (server.run_id, server.replid)
 
     @property
     def session_open(self) -> bool:
@@ -293,7 +295,7 @@ class World:
 
         entries = Entries(
             coordinator, Edge(self, process), should_stop=should_stop, sleep=process.sleep,
-            monotonic=process.monotonic,
+            monotonic=process.monotonic, fence=process.fence,
         )  # fmt: skip
         watcher = EntryWatcher(
             task, coordinator, entries, should_stop=should_stop, sleep=process.sleep,
@@ -329,6 +331,18 @@ class World:
 
         move()
 
+    def _move_forecast(self, entry: Entry) -> None:
+        rng = Random(f"{self.scenario.seed}/forecast/{entry.symbol}")
+
+        def move() -> None:
+            if self.faulty and not self.server.down:
+                pnl = round(rng.uniform(-1.0, 12.0), 2)
+                self.operator.publish_forecast(entry.symbol, STRATEGY, pnl)
+            if self.faulty:
+                self.kernel.after(int(rng.expovariate(1 / 8.0) * 1e6), move)
+
+        self.kernel.after(int(rng.expovariate(1 / 5.0) * 1e6), move)
+
     def _arrived(self, order: Order) -> None:
         self.judge.on_arrival(order)
 
@@ -343,8 +357,6 @@ class World:
     def run_verb(self, process: Process, verb: str, arguments: tuple[str, ...]) -> Any:
         """One script, judged."""
         reply, woken = self.server.perform(*arguments)
-        if verb == "launch" and reply.startswith("ok"):
-            process.trusted_until = self.kernel.now + int(reply.split("\x1f")[1]) * 1000
         self.judge.on_verb(process.name, verb, arguments[-1], reply)
         for key in woken:
             if key in self.blocked:
