@@ -20,7 +20,17 @@ ANSWER_US = 300_000
 
 #: Calls that only read: the judge need not look after them.
 READS = frozenset(
-    {"standing", "heartbeat", "identity", "candidates", "fits", "ticket", "watch", "session", "quotes"}
+    {
+        "standing",
+        "heartbeat",
+        "identity",
+        "candidates",
+        "fits",
+        "ticket",
+        "watch",
+        "session",
+        "quotes",
+    }
 )
 
 
@@ -48,7 +58,9 @@ class SimulatedRedis(MemoryRedis):
     def send_all(self, batch: list[list[str]]) -> list[Any]:
         """A pipeline: one round trip."""
         return list(
-            self._trip("PIPELINE", lambda: [self.world.run_command(arguments) for arguments in batch])
+            self._trip(
+                "PIPELINE", lambda: [self.world.run_command(arguments) for arguments in batch]
+            )
         )
 
     def _trip(self, name: str, effect: Callable[[], Any]) -> Any:

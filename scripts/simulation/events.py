@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts.simulation.faults import Fault
+from scripts.simulation.scenario import Entry
 from stealer.errors import StealerError
 
 #: Seconds between two states of Redis that a lossy restart may fall back to.
@@ -193,8 +194,14 @@ def _sell(world: Any, symbol: str, qty: int, cost: int, crypto: bool, *, ours: b
 def _exit(world: Any, fault: Fault) -> None:
     """A person sells what our entries bought."""
     entry = world.entries.get(fault.target)
-    row = _held(world, ours=True).get(entry.symbol) if entry else None
-    if entry and row:
+    if entry:
+        sell_held(world, entry)
+
+
+def sell_held(world: Any, entry: Entry) -> None:
+    """Sell what *entry* has bought."""
+    row = _held(world, ours=True).get(entry.symbol)
+    if row:
         _sell(world, entry.symbol, *row, ours=True)
 
 

@@ -70,7 +70,9 @@ class Fault:
 
     def __str__(self) -> str:
         if self.call:
-            return f"{self.kind} at {self.call} number {self.nth} of {self.target} ({self.size:g} s)"
+            return (
+                f"{self.kind} at {self.call} number {self.nth} of {self.target} ({self.size:g} s)"
+            )
         return f"{self.kind} at {self.at:.3f} s {self.target} ({self.size:g})"
 
 
@@ -89,7 +91,9 @@ def kinds_of(call: str) -> dict[str, int]:
     return READ_KINDS if call.startswith("broker:") else REDIS_KINDS
 
 
-def draw(rng: Random, watchers: Sequence[str], keepers: Sequence[str], seconds: float) -> list[Fault]:
+def draw(
+    rng: Random, watchers: Sequence[str], keepers: Sequence[str], seconds: float
+) -> list[Fault]:
     """The plan of one seed: from no faults to many, of few kinds or of all."""
     level = rng.random()
     if level < 0.06:

@@ -40,9 +40,7 @@ class Kernel:
     def after(self, us: int, action: Callable[[], None]) -> None:
         """Run *action* in *us* microseconds; what is due at the same time runs in seeded order."""
         self._count += 1
-        heapq.heappush(
-            self._heap, (self.now + max(us, 0), self._rng.random(), self._count, action)
-        )
+        heapq.heappush(self._heap, (self.now + max(us, 0), self._rng.random(), self._count, action))
 
     def run(self, us: int) -> None:
         """Let *us* microseconds pass."""

@@ -23,6 +23,9 @@ SATURDAY = datetime(2024, 1, 6, 17, 0, tzinfo=UTC).timestamp()
 OPENING = datetime(2024, 1, 3, 14, 29, 45, tzinfo=UTC).timestamp()
 CLOSING = datetime(2024, 1, 3, 20, 59, 45, tzinfo=UTC).timestamp()
 
+#: Forecasts, in dollars: most of them differ by more than a steal needs.
+PNLS = (-0.5, 0.3, 0.6, 1.0, 1.05, 2.0, 4.0, 8.0, 12.0)
+
 #: Seconds in which faults happen.
 ACTIVE_SECONDS = 30.0
 
@@ -125,7 +128,7 @@ def draw(seed: int) -> Scenario:
         seed=seed,
         entries=entries,
         keepers=keepers,
-        equity=max(int(wanted * rng.uniform(0.2, 0.36)), largest + rng.randint(1, 400)),
+        equity=max(int(wanted * rng.uniform(0.16, 0.32)), largest + rng.randint(1, 200)),
         strict=rng.random() < 0.3,
         lag_us=int(rng.choice((0.0, 0.3, 1.2)) * 1e6),
         market=market,
@@ -136,13 +139,14 @@ def draw(seed: int) -> Scenario:
 
 
 def _entry(rng: Random, name: str, symbol: str) -> Entry:
+    limit = rng.choice((50, 80, 100, 120))
     return Entry(
         name=name,
         symbol=symbol,
         crypto=symbol in CRYPTO,
-        qty=rng.randint(4, 14),
-        limit=rng.choice((50, 80, 100, 120)),
-        pnl=round(rng.uniform(0.5, 12.0), 2),
+        qty=rng.randint(500, 1200) // limit,
+        limit=limit,
+        pnl=rng.choice(PNLS),
         mode="probe" if rng.random() < 0.08 else "normal",
         forced=rng.random() < 0.05,
         poll_seconds=rng.choice((0.8, 1.0, 1.5)),

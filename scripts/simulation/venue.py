@@ -95,7 +95,14 @@ class Venue:
     # ---- requests, as they arrive
 
     def submit(
-        self, client_id: str, symbol: str, side: str, qty: int, limit: int, crypto: bool, sender: str
+        self,
+        client_id: str,
+        symbol: str,
+        side: str,
+        qty: int,
+        limit: int,
+        crypto: bool,
+        sender: str,
     ) -> tuple[str, Order | None]:
         """``new`` with the order; or ``duplicate``; or ``power``."""
         known = self.by_client.get(client_id)
@@ -152,17 +159,19 @@ class Venue:
         draw = rng.random()
         if not order.ours:
             parts = [order.qty] if draw < 0.7 else []
-        elif draw < 0.6:
+        elif draw < 0.7:
             parts = []
-        elif draw < 0.8:
+        elif draw < 0.84:
             parts = [rng.randint(1, order.qty - 1)] if order.qty > 1 else []
-        elif draw < 0.9:
+        elif draw < 0.91:
             parts = [rng.randint(1, max(order.qty // 2, 1)) for _ in range(2)]
         else:
             parts = [order.qty]
         delay = 0.0 if rng.random() < 0.15 else rng.expovariate(1 / 7.0)
         for part in parts:
-            self.kernel.after(int(delay * 1e6), lambda part=part: self._fill_unless_calm(order, part))
+            self.kernel.after(
+                int(delay * 1e6), lambda part=part: self._fill_unless_calm(order, part)
+            )
             delay += rng.expovariate(1 / 4.0)
 
     def _fill_unless_calm(self, order: Order, qty: int) -> None:

@@ -18,7 +18,7 @@ from scripts.simulation.judge import Judge, Violation
 from scripts.simulation.kernel import Kernel, Killed, Process
 from scripts.simulation.memory_redis import Identity, MemoryRedis, MemoryServer, Saved
 from scripts.simulation.memory_redis.server import new_runtime
-from scripts.simulation.scenario import STRATEGY, Entry, Scenario, settings
+from scripts.simulation.scenario import PNLS, STRATEGY, Entry, Scenario, settings
 from scripts.simulation.venue import Hooks, Order, Venue
 from stealer import OrderIntent, WorkStealingCoordinator
 from stealer import coordinator as coordinator_module
@@ -28,7 +28,7 @@ from watchers.entry_watcher import EntryWatcher
 from watchers.task import EntryTask
 
 #: How far the market stands from a limit, as a fraction; and where it stands while things settle.
-AWAY = (0.0, 0.0015, 0.0028, 0.0028, 0.0028, 0.0035, 0.0045, 0.0045, 0.0045, 0.0045, 0.006, 0.02)
+AWAY = (0.001, 0.0028, 0.0028, 0.0028, 0.0035, 0.0045, 0.0045, 0.0045, 0.0045, 0.0048, 0.006, 0.02)
 NEAR = 0.002
 
 #: How often keepers look, how long their lease is, and the bounds for coming to rest and for ending.
@@ -71,7 +71,9 @@ class World:
         self.prefix = f"stealer:{{{self.settings.account}}}"
         self.runtime = runtime()
         self.rng = Random(f"{scenario.seed}/world")
-        self.server = MemoryServer(lambda: kernel.now, Identity(self.hex(40), self.hex(40)), runtime())
+        self.server = MemoryServer(
+            lambda: kernel.now, Identity(self.hex(40), self.hex(40)), runtime()
+        )
         self.judge = Judge(self)
         self.venue = Venue(
             kernel, scenario.seed, scenario.equity, scenario.strict, scenario.lag_us,
@@ -91,6 +93,7 @@ class World:
             for name in [*(e.name for e in scenario.entries), *scenario.keepers]
         }
         self.entries = {entry.name: entry for entry in scenario.entries}
+        self._by_symbol = {entry.symbol: entry for entry in scenario.entries}
         self.watchers: dict[str, EntryWatcher] = {}
         self._tasks: Counter[str] = Counter()
         self._aimed: dict[str, dict[tuple[str, int], Any]] = {}
@@ -158,9 +161,7 @@ class World:
                 return False
         return True
 
-    def _until(
-        self, reached: Callable[[], bool], seconds: float, tell: Callable[[], None]
-    ) -> bool:
+    def _until(self, reached: Callable[[], bool], seconds: float, tell: Callable[[], None]) -> bool:
         until = self.kernel.now + int(seconds * 1e6)
         while self.kernel.now < until:
             if not self._pass_time(1.0):
@@ -201,7 +202,9 @@ class World:
                 continue
             if self.judge.excused(watcher, process.monotonic()):
                 continue
-            found.append(f"{name} ({entry.symbol}, needs {need} of {free}): {watcher.status.reason}")
+            found.append(
+                f"{name} ({entry.symbol}, needs {need} of {free}): {watcher.status.reason}"
+            )
         return found
 
     def _at_rest(self) -> bool:
@@ -327,7 +330,7 @@ class World:
         def move() -> None:
             if self.faulty:
                 self.set_quote(entry, rng.choice(AWAY))
-                self.kernel.after(int(rng.expovariate(1 / 4.0) * 1e6), move)
+                self.kernel.after(int(rng.expovariate(1 / 3.0) * 1e6), move)
 
         move()
 
@@ -336,7 +339,7 @@ class World:
 
         def move() -> None:
             if self.faulty and not self.server.down:
-                pnl = round(rng.uniform(-1.0, 12.0), 2)
+                pnl = rng.choice(PNLS)
                 self.operator.publish_forecast(entry.symbol, STRATEGY, pnl)
             if self.faulty:
                 self.kernel.after(int(rng.expovariate(1 / 8.0) * 1e6), move)
@@ -349,6 +352,11 @@ class World:
     def _changed(self, order: Order, what: str) -> None:
         if self.traced:
             self.note(None, f"order {order.id}", f"{order.symbol} {what}", "")
+        if order.ours and order.side == "buy" and what.startswith("filled"):
+            # Exits are somebody else's business; without them all capacity would end as positions.
+            entry = self._by_symbol[order.symbol]
+            wait = order.rng.expovariate(1 / 4.0)
+            self.kernel.after(int(wait * 1e6), lambda: events.sell_held(self, entry))
         if not order.ours or (not order.crypto and what.startswith("filled")):
             self.judge.note_slack()
 
