@@ -1,7 +1,7 @@
 """A process's connection to the simulated Redis: two yield points a call, and what may go wrong.
 
-As the real connection does (``stealer.connect``), a lost call is repeated, so a script may run twice;
-what was lost on the way may also arrive late.
+As the real connection does (``stealer.connect``), a lost call is repeated, so a script may run
+twice; what was lost on the way may also arrive late.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One process's connection to the simulated broker: the product's ``Broker``, with yield points.
 
-Every call can be lost, late or refused by the plan's faults. A POST that was written arrives whatever
-becomes of its sender; a process can be stopped while it writes, which is what the fence is for.
+Every call can be lost, late or refused by the plan's faults. A POST that was written arrives
+whatever becomes of its sender; a process can be stopped while it writes, which is what the fence is for.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ class Edge:
             with guard() if guard else nullcontext():
                 self.world.fault_of(process, "broker:write")
                 process.nap(200)
+                self.world.judge.on_write(order.client_order_id)
         except Exception as error:
             return SubmitResult(Outcome.DENIED, kind="not_sent", message=str(error))
         return self._posted(order, kind, seconds)

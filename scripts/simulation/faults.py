@@ -43,8 +43,8 @@ WRITE_KINDS = {"crash_before": 1, "pause_before": 6}
 
 #: What may happen at a moment, with weights.
 EVENTS = {
-    "crash_watcher": 4, "pause_watcher": 4, "crash_keeper": 3, "pause_keeper": 3, "redis_restart": 2,
-    "redis_lossy_restart": 3, "failover": 2, "flush": 2, "redis_down": 2, "broker_down": 2,
+    "crash_watcher": 4, "pause_watcher": 4, "crash_keeper": 3, "pause_keeper": 3,
+    "redis_restart": 2, "redis_lossy_restart": 3, "failover": 2, "flush": 2, "redis_down": 2, "broker_down": 2,
     "stale_account": 3, "equity_drop": 4, "forecast_flip": 9, "foreign_order": 4, "exit": 3,
     "release": 3, "halt": 1, "foreign_cancel": 2,
 }  # fmt: skip
@@ -143,4 +143,6 @@ def _call_fault(rng: Random, watchers: Sequence[str], keepers: Sequence[str]) ->
     if call in ("heartbeat", "begin", "publish", "lease") or (by_keeper and ":" in call):
         nth = rng.randint(1, 15)
     target = rng.choice(keepers if by_keeper else watchers)
-    return Fault(kind, target, call, nth, size=round(rng.expovariate(1 / 3.0) + 0.05, 3))
+    # A process that is stopped while it writes is stopped past its trust more often than not.
+    size = rng.expovariate(1 / 3.0) * (3 if call == "broker:write" else 1) + 0.05
+    return Fault(kind, target, call, nth, size=round(size, 3))

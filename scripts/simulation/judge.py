@@ -48,7 +48,7 @@ class Judge:
         self._lost_at: int | None = None
         self._no_steals_until = 0
         self._steals_since_loss: set[str] = set()
-        self._deleted: set[str] = set()
+        self._trusted: dict[str, int] = {}
         #: How long the figures that a decision was made by may be old when its order arrives.
         s = world.settings
         self._window_us = int(
@@ -69,6 +69,9 @@ class Judge:
             self._on_acquire(packed.split(SEPARATOR), parts)
         elif verb == "topup" and parts[0] == "steal":
             self._on_steal(parts)
+        elif verb == "launch" and parts[0] == "ok":
+            trusted = self.world.kernel.now + int(parts[1]) * 1000
+            self._trusted[packed.split(SEPARATOR)[0]] = trusted
         elif verb == "certify" and parts[0] == "ok":
             self._on_certify()
         if verb not in READS:
@@ -218,6 +221,15 @@ class Judge:
         claim = self._hash(f"claim:{order.client_id}")
         if claim.get("state") in ("open", "launching", "reserved"):
             self.found(4, f"{sender} cancels {order.client_id}, which is {claim['state']}")
+
+    def on_write(self, claim_id: str) -> None:
+        """A POST leaves its process: only after a launch, and only while that may be trusted."""
+        until = self._trusted.get(claim_id)
+        if until is None:
+            self.found(1, f"{claim_id} is sent without a launch")
+        elif self.world.kernel.now > until + SLACK_MS * 1000:
+            late = (self.world.kernel.now - until) / 1e6
+            self.found(1, f"{claim_id} is sent {late:.3f} s past its trust")
 
     # ---- loss of memory
 

@@ -75,7 +75,7 @@ class Hooks:
 class Venue:
     """One account.
 
-    :param strict: it refuses orders beyond its own buying power; else only the ledger keeps the cap.
+    :param strict: it refuses what exceeds its own buying power; else only the ledger keeps the cap.
     """
 
     kernel: Kernel

@@ -1,4 +1,4 @@
-"""One run of one scenario: everything put together on one clock, and what happens in which order."""
+"""One run of one scenario: everything put together on one clock, phase after phase."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from watchers.entry_watcher import EntryWatcher
 from watchers.task import EntryTask
 
 #: How far the market stands from a limit, as a fraction; and where it stands while things settle.
-AWAY = (0.001, 0.0028, 0.0028, 0.0028, 0.0035, 0.0045, 0.0045, 0.0045, 0.0045, 0.0048, 0.006, 0.02)
+AWAY = (0.001, *[0.0028] * 5, 0.0035, *[0.0045] * 6, 0.006, 0.02)
 NEAR = 0.002
 
-#: How often keepers look, how long their lease is, and the bounds for coming to rest and for ending.
+#: How often keepers look, how long their lease is, the bounds for coming to rest and for ending.
 KEEPER_POLL_SECONDS = 1.5
 LEASE_SECONDS = 4.0
 SETTLE_SECONDS = 60.0
@@ -342,7 +342,7 @@ class World:
                 pnl = rng.choice(PNLS)
                 self.operator.publish_forecast(entry.symbol, STRATEGY, pnl)
             if self.faulty:
-                self.kernel.after(int(rng.expovariate(1 / 8.0) * 1e6), move)
+                self.kernel.after(int(rng.expovariate(1 / 6.0) * 1e6), move)
 
         self.kernel.after(int(rng.expovariate(1 / 5.0) * 1e6), move)
 
