@@ -1,7 +1,7 @@
 """One process's connection to the simulated broker: the product's ``Broker``, with yield points.
 
 Every call can be lost, late or refused by the plan's faults. A POST that was written arrives
-whatever becomes of its sender; a process can be stopped while it writes, which is what the fence is for.
+whatever becomes of its sender; a process can be stopped while it writes, and the fence is for that.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ class Edge:
 
         def answer() -> dict[str, Quote]:
             known = self.world.quotes
-            return {s: Quote(s, *known[s], at) for s in wanted if s in known}
+            return {s: Quote(s, known[s][0], known[s][1], at) for s in wanted if s in known}
 
         result: dict[str, Quote] = self._read("quotes", answer)
         return result

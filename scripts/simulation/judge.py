@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.simulation.client import READS
-from scripts.simulation.venue import Order
+from scripts.simulation.venue import Order, Venue
 
 SEPARATOR = "\x1f"
 SLACK_MS = 50  # a script's clock is in whole milliseconds
@@ -71,7 +71,7 @@ class Judge:
             self._on_steal(parts)
         elif verb == "launch" and parts[0] == "ok":
             trusted = self.world.kernel.now + int(parts[1]) * 1000
-            self._trusted[packed.split(SEPARATOR)[0]] = trusted
+            self._trusted[packed.partition(SEPARATOR)[0]] = trusted
         elif verb == "certify" and parts[0] == "ok":
             self._on_certify()
         if verb not in READS:
@@ -182,7 +182,7 @@ class Judge:
             self.found(2, f"{len(same)} live orders in one slot: {', '.join(same)}")
 
     def _ours(self, crypto_only: bool) -> int:
-        venue = self.world.venue
+        venue: Venue = self.world.venue
         live = sum(
             o.rest
             for o in venue.orders.values()
@@ -191,11 +191,8 @@ class Judge:
         return live + self._positions(True, crypto_only)
 
     def _positions(self, ours: bool, crypto_only: bool) -> int:
-        return sum(
-            f.cost
-            for f in self.world.venue.fills
-            if f.ours is ours and (f.crypto or not crypto_only)
-        )
+        venue: Venue = self.world.venue
+        return sum(f.cost for f in venue.fills if f.ours is ours and (f.crypto or not crypto_only))
 
     def note_slack(self) -> None:
         """What the limits leave for us now: equity, foreign orders or our own positions changed."""

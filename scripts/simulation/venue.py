@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from scripts.simulation.kernel import Kernel
@@ -169,9 +170,7 @@ class Venue:
             parts = [order.qty]
         delay = 0.0 if rng.random() < 0.15 else rng.expovariate(1 / 7.0)
         for part in parts:
-            self.kernel.after(
-                int(delay * 1e6), lambda part=part: self._fill_unless_calm(order, part)
-            )
+            self.kernel.after(int(delay * 1e6), partial(self._fill_unless_calm, order, part))
             delay += rng.expovariate(1 / 4.0)
 
     def _fill_unless_calm(self, order: Order, qty: int) -> None:

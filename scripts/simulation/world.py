@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from decimal import Decimal
 from functools import cache
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from scripts.simulation import events
 from scripts.simulation.client import SimulatedRedis
@@ -21,7 +23,6 @@ from scripts.simulation.memory_redis.server import new_runtime
 from scripts.simulation.scenario import PNLS, STRATEGY, Entry, Scenario, settings
 from scripts.simulation.venue import Hooks, Order, Venue
 from stealer import OrderIntent, WorkStealingCoordinator
-from stealer import coordinator as coordinator_module
 from stealer.entry import Entries
 from stealer.keeper.keeper import Keeper
 from watchers.entry_watcher import EntryWatcher
@@ -113,7 +114,7 @@ class World:
 
     def run(self) -> Result:
         """All phases; stops at the first violation."""
-        with _seeded_tokens(self):
+        with patch.object(secrets, "token_hex", lambda count: self.hex(2 * count)):
             if self.scenario.certified:
                 self.operator.certify()
             for entry in self.scenario.entries:
@@ -413,21 +414,3 @@ class World:
         """A heading of the trace."""
         if self.traced:
             self.trace.append(f"{self.kernel.seconds:9.4f} ---- {what}")
-
-
-class _seeded_tokens:  # noqa: N801
-    """While a world runs, random tokens of the product come from its seed."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def token_hex(self, count: int) -> str:
-        """As ``secrets.token_hex``."""
-        return self._world.hex(2 * count)
-
-    def __enter__(self) -> None:
-        self._kept = coordinator_module.secrets
-        coordinator_module.secrets = self  # type: ignore[assignment]
-
-    def __exit__(self, *_: object) -> None:
-        coordinator_module.secrets = self._kept

@@ -225,24 +225,24 @@ def test_a_saved_state_can_be_restored_any_number_of_times(server: MemoryServer)
 def test_another_run_id_uncertifies_and_scripts_keep_nothing(server: MemoryServer) -> None:
     coordinator = WorkStealingCoordinator(MemoryRedis(server), Settings())
     coordinator.certify()
-    assert coordinator.server_identity()[1]
+    assert coordinator.server().certified
     server.reboot("c" * 40)
-    assert not coordinator.server_identity()[1]
+    assert not coordinator.server().certified
     with pytest.raises(Uncertified):
         coordinator.publish_account(equity=1)
     server.reboot("a" * 40)
-    assert coordinator.server_identity()[1]
+    assert coordinator.server().certified
     server.identity = Identity(replid="d" * 40)
-    assert not coordinator.server_identity()[1]
+    assert not coordinator.server().certified
     server.identity = Identity(role="slave")
-    assert not coordinator.server_identity()[1]
+    assert not coordinator.server().certified
 
 
 def test_a_server_that_lost_its_libraries_gets_them_again(server: MemoryServer) -> None:
     coordinator = WorkStealingCoordinator(MemoryRedis(server), Settings())
     coordinator.certify()
     server.reboot("a" * 40, keep_libraries=False)
-    assert coordinator.server_identity()[1]
+    assert coordinator.server().certified
 
 
 def test_the_verbs_run_on_it(server: MemoryServer) -> None:
