@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -81,11 +80,8 @@ class Report:
 
 def run_batch(bug: str, seeds: range) -> tuple[list[Result], float]:
     """Some seeds in this process, and the processor's seconds they took."""
-    logging.disable(logging.CRITICAL)
     began = time.process_time()
-    with ExitStack() as stack:
-        if bug:
-            stack.enter_context(planted.BUGS[bug].planted())
+    with planted.BUGS[bug].planted() if bug else nullcontext():
         results = [World(draw(seed)).run() for seed in seeds]
     return results, time.process_time() - began
 

@@ -66,7 +66,7 @@ class SimulatedRedis(MemoryRedis):
     def _trip(self, name: str, effect: Callable[[], Any]) -> Any:
         """The call with its faults; repeated when it was lost."""
         world, process = self.world, self.process
-        lost: redis.exceptions.RedisError = redis.exceptions.TimeoutError("Timeout reading")
+        lost: redis.exceptions.ConnectionError | None = None
         for attempt in range(REPEATS + 1):
             kind, seconds = world.fault_of(process, name)
             process.nap(process.latency())
@@ -87,7 +87,7 @@ class SimulatedRedis(MemoryRedis):
             except redis.exceptions.ConnectionError as error:
                 lost = error
             process.nap(50_000 << attempt)
-        raise lost
+        raise lost or redis.exceptions.TimeoutError("Timeout reading from socket")
 
     def _block(self, arguments: tuple[str, ...]) -> Any:
         """BLPOP: what is there at once, or what comes within the timeout."""

@@ -45,7 +45,8 @@ WRITE_KINDS = {"crash_before": 1, "pause_before": 6}
 EVENTS = {
     "crash_watcher": 4, "pause_watcher": 4, "crash_keeper": 3, "pause_keeper": 3,
     "redis_restart": 2, "redis_lossy_restart": 3, "failover": 2, "flush": 2, "redis_down": 2,
-    "broker_down": 2, "stale_account": 3, "equity_drop": 4, "forecast_flip": 9, "foreign_order": 4, "exit": 3,
+    "broker_down": 2, "stale_account": 3, "equity_drop": 4, "forecast_flip": 9, "foreign_order": 4,
+    "exit": 3,
     "release": 3, "halt": 1, "foreign_cancel": 2,
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 --[[ What the ledger charges must be the sum of what its claims are charged for, after every script.
-Reads the keys themselves; shares nothing with the scripts it judges. Returns what is wrong, or ''. ]]
-local data, prefix = ...
+Reads the keys themselves; shares nothing with the scripts it judges. `evicting` is what it remembers.
+Returns what is wrong, or ''. ]]
+local data, prefix, evicting = ...
 
 local function map(name)
   local entry = data[prefix .. name]
@@ -22,6 +23,11 @@ for id in pairs(map(':claims')) do
     if amount < 0 then return id .. ' is charged ' .. amount end
   end
   total, crypto = total + amount, crypto + of_crypto
+  -- An eviction is irrevocable: its order may be canceled at any moment.
+  if evicting[id] and c.state ~= 'evicting' and c.state ~= 'closed' then
+    return id .. ' was evicting and is ' .. c.state
+  end
+  if c.state == 'evicting' then evicting[id] = true end
   local indexed = map(':open')[id] ~= nil
   if indexed ~= (c.state == 'open') then return id .. ' is ' .. tostring(c.state) .. ', in open: ' .. tostring(indexed) end
 end

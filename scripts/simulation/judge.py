@@ -38,6 +38,7 @@ class Judge:
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
         self._check = world.runtime.compile(Path(__file__).with_name("judge.lua").read_text())
+        self._evicting = world.runtime.table()
         self._slack: deque[tuple[int, int, int]] = deque()
         self._requests: dict[str, str] = {}
         self.steals: dict[str, int] = {}
@@ -75,9 +76,10 @@ class Judge:
         elif verb == "certify" and parts[0] == "ok":
             self._on_certify()
         if verb not in READS:
-            problem = self._check(self.world.server.edge.data(), self.world.prefix)
+            problem = self._check(self.world.server.edge.data(), self.world.prefix, self._evicting)
             if problem:
-                self.found(5, f"after {verb} of {process}: {problem}")
+                invariant = 3 if "was evicting" in problem else 5
+                self.found(invariant, f"after {verb} of {process}: {problem}")
 
     def _on_acquire(self, arguments: list[str], reply: list[str]) -> None:
         request = arguments[0]
@@ -234,6 +236,7 @@ class Judge:
         """Redis lost writes."""
         if any(order.ours for order in self.world.venue.orders.values()):
             self._lost_at = self.world.kernel.now  # else there was no steal to be forgotten
+        self._evicting = self.world.runtime.table()
         self._steals_since_loss.clear()
         self._requests.clear()
 

@@ -185,14 +185,6 @@ BUGS: dict[str, Bug] = {
         ("publish.lua", "math.min(num(c.noted), c.filled)", "c.filled"),
         ("publish.lua", "elseif c.noted_in == int(sequence) then", "else"),
     ),
-    "publish-takes-old": _lua(
-        "an older snapshot may follow a newer one",
-        (
-            "publish.lua",
-            "if sequence <= L.snapshot or sequence <= L.cert_snapshot or sequence ~= L.begun then",
-            "if false then",
-        ),
-    ),
     "client-clock": _python(
         "the keeper reads deadlines on its own wall clock",
         Ledger,

@@ -149,5 +149,5 @@ def _entry(rng: Random, name: str, symbol: str) -> Entry:
         pnl=rng.choice(PNLS),
         mode="probe" if rng.random() < 0.08 else "normal",
         forced=rng.random() < 0.05,
-        poll_seconds=rng.choice((0.8, 1.0, 1.5)),
+        poll_seconds=rng.choice((1.0, 1.5, 2.0)),
     )

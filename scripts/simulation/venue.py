@@ -32,7 +32,7 @@ class Order:
     crypto: bool
     ours: bool
     sender: str
-    rng: Random
+    rng: Random = field(repr=False)
     arrived: int
     status: str = "new"
     filled: int = 0

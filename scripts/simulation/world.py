@@ -33,7 +33,7 @@ AWAY = (0.001, *[0.0028] * 5, 0.0035, *[0.0045] * 6, 0.006, 0.02)
 NEAR = 0.002
 
 #: How often keepers look, how long their lease is, the bounds for coming to rest and for ending.
-KEEPER_POLL_SECONDS = 1.5
+KEEPER_POLL_SECONDS = 1.8
 LEASE_SECONDS = 4.0
 SETTLE_SECONDS = 60.0
 STOP_SECONDS = 60.0
