@@ -6,9 +6,13 @@ that waits for ever holds a claim whose deadline passes, so the whole is bounded
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from stealer.broker.interface import Broker
 from stealer.errors import LedgerMisconfigured
@@ -17,6 +21,9 @@ from stealer.settings import Settings
 #: Seconds for connecting, and for one answer. Longer than any script takes.
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
+
+#: Where a sentinel listens unless its address says otherwise.
+SENTINEL_PORT = 26379
 
 #: Repeats of a lost call, 0.05 to 1 s apart.
 REPEATS = 3
@@ -31,20 +38,50 @@ def connect(
     :param answer_seconds: longer for a client that blocks on purpose.
     :raises LedgerMisconfigured: the address cannot be used.
     """
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "client_name": name.replace(" ", "-") or None,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": answer_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), REPEATS),
+        "retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
+    }
     try:
-        return redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            client_name=name.replace(" ", "-") or None,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=answer_seconds,
-            socket_keepalive=True,
-            health_check_interval=30,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), REPEATS),
-            retry_on_error=[redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
-        )
+        if settings.redis_url.startswith("redis+sentinel:"):
+            return _through_sentinel(settings.redis_url, options)
+        return redis.Redis.from_url(settings.redis_url, **options)
     except ValueError as error:
         raise LedgerMisconfigured(f"REDIS_URL {settings.redis_url_shown!r}: {error}") from None
+
+
+def _through_sentinel(address: str, options: dict[str, Any]) -> redis.Redis:
+    """A client that asks the sentinels for the master whenever it opens a connection.
+
+    ``redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DATABASE``; user and password are
+    the servers'. A pooled connection that is left with a deposed master, or with one that became a
+    replica, grants nothing: scripts compare the server's identity and role with the certificate.
+
+    :raises ValueError: no service is named, or the database is no number.
+    """
+    parts = urlsplit(address)
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service:
+        raise ValueError("name the service, as in redis+sentinel://HOST:26379/mymaster")
+    hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        [(host.hostname, host.port or SENTINEL_PORT) for host in hosts],
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=CONNECT_SECONDS,
+    )
+    login = {"username": parts.username, "password": parts.password}
+    login = {key: unquote(value) for key, value in login.items() if value}
+    database_number = int(database or 0)
+    client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+        service, db=database_number, **login, **options
+    )
+    return client
 
 
 def connect_broker(settings: Settings) -> Broker:

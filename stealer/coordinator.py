@@ -156,11 +156,12 @@ class WorkStealingCoordinator(Ledger):
         raise_for(reply[0], "confirm", claim.id)
         return State(reply[0])
 
-    def close(self, claim_id: Claim | str, order: BrokerOrder) -> int:
+    def close(self, claim_id: Claim | str, order: BrokerOrder, why: str = "") -> int:
         """The order is terminal: free what it did not fill. Returns the micro-dollars freed.
 
         Closing what is closed already frees nothing and is no error.
 
+        :param why: for the audit, when a rule says so and not the broker alone.
         :raises ValueError: *order* can still fill; only terminal evidence frees a charge.
         """
         if not order.is_terminal:
@@ -178,11 +179,22 @@ class WorkStealingCoordinator(Ledger):
             order.status,
             decimal_text(order.filled_qty),
             self._filled(claim, order),
+            why,
         )
         if reply[0] == "gone":
             return 0
         raise_for(reply[0], "close", claim.id)
         return int(reply[1])
+
+    def mend(self, order: BrokerOrder, term: int) -> bool:
+        """The broker shows another quantity or limit than the claim says: it is as shown, and
+        charged for the larger. True when something was changed.
+        """
+        o = self.listed(order)
+        qty, limit = decimal_text(o.qty), decimal_text(o.limit_price)
+        reply = self._run("mend", term, o.id, qty, limit, o.need)
+        raise_for(reply[0], "mend", o.id)
+        return bool(reply[0] == "mended")
 
     def abort(self, claim: Claim, why: str = "given up") -> None:
         """Give up a reserved claim. One that is gone already is no error.
@@ -251,9 +263,16 @@ class WorkStealingCoordinator(Ledger):
         state, _fund, _pending, _filled, filled_qty, _order, cause, by, cooldown = reply
         return Pulse(state, claim, "", Decimal(filled_qty), cause, by, int(cooldown) / 1000)
 
-    def adopt(self, slot: str, silent_seconds: float) -> Claim | None:
-        """Take over the claim in *slot* if its owner has been silent that long, else None."""
-        reply = self._run("adopt", slot, self.owner, int(silent_seconds * 1000))
+    def adopt(
+        self, slot: str, silent_seconds: float, *, known: str = "", ticket: str = ""
+    ) -> Claim | None:
+        """Take over the claim in *slot* if its owner has been silent that long, else None.
+
+        :param known: the claim the caller sent an order for; if the ledger had lost it and made it
+            again, nobody owns it, and nobody need be silent.
+        :param ticket: the caller's task, for a claim that has none.
+        """
+        reply = self._run("adopt", slot, self.owner, int(silent_seconds * 1000), known, ticket)
         if reply[0] in ("none", "busy", "wrong_state:reserved"):
             return None
         raise_for(reply[0], "adopt", slot)

@@ -133,6 +133,10 @@ class Entries:
                 return self._given_up(funded)
             asked_at = self.monotonic()
             trusted_until = asked_at + self.coordinator.launch(funded)
+            if not self.coordinator.replicated():
+                why = "too few replicas have the launch (STEALER_WAIT_REPLICAS)"
+                self.coordinator.unlaunch(funded, f"not sent: {why}", refused=False)
+                return EntryResult(Ending.DENIED, "replicas", why)
         except Refused as error:
             return self._lost(claim, error)
         try:
@@ -290,7 +294,8 @@ class Entries:
     def _opened(self, claim: Claim, order: BrokerOrder, stolen: tuple[str, ...]) -> EntryResult:
         """Tell the ledger; an order it no longer knows is taken back at once."""
         if order.is_terminal:
-            self.coordinator.close(claim.id, order)
+            if order.status != "replaced":  # the keeper's, see settle
+                self.coordinator.close(claim.id, order)
             return EntryResult(Ending.OPEN, "", "", claim, order, stolen)
         try:
             self.coordinator.confirm(claim, order)

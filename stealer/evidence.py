@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+#: Not a status of the broker's: what the keeper says of an order that was live, and that the broker
+#: has positively not known for longer than anything can be in flight.
+VANISHED = "vanished"
+
 #: An order in one of these can never fill again: the only evidence that frees a charge.
-TERMINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
+TERMINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced", VANISHED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,10 @@ FIXED: dict[str, tuple[str, str]] = {
         "Hash slot -> 'ms outcome reason detail': each watcher's last decision, for `why`.",
     ),
     "tiers": ("tiers", "Hash SYMBOL|strategy -> current tier, as its watcher last saw it."),
+    "replicated": (
+        "replicated",
+        "String. Written just before each WAIT for replicas, so that it waits for the launch too.",
+    ),
     "keeper": ("keeper", "String with TTL. The keeper's lease: its holder."),
     "watchers": ("watchers", "Hash owner -> JSON status of a watcher, refreshed while it lives."),
 }

@@ -37,6 +37,10 @@ from stealer.settings import Settings
 POSITION_LAG_MS = 2_000
 
 
+#: How long one launch waits for the replicas that STEALER_WAIT_REPLICAS asks for, in ms.
+REPLICAS_MS = 1_000
+
+
 #: The longest one wait blocks: shorter than a connection waits for an answer.
 LONGEST_WAIT_SECONDS = 3.0
 
@@ -163,16 +167,40 @@ class Ledger:
         key = self.keys.of("wake", slot)
         return self.read(lambda r: r.blpop([key], timeout=bounded)) is not None
 
-    def task(self, ticket: str, life_seconds: float, *, fresh: bool = False) -> Task:
+    def task(
+        self, ticket: str, life_seconds: float, *, fresh: bool = False, known: Task | None = None
+    ) -> Task:
         """When the task *ticket* began and what its ended claims filled, over all restarts.
 
         The first call begins it; it lives *life_seconds* from then.
+
+        :param known: what the caller remembers, for a ledger that has lost it: the earlier start
+            and the fills of both count, each claim once.
         """
-        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh))
+        lines = [f"{i} {decimal_text(qty)}" for i, qty in known.fills.items()] if known else []
+        age = int(known.age_seconds * 1000) if known else 0
+        reply = self._run("ticket", ticket, int(life_seconds * 1000), int(fresh), age, *lines)
         started, now = int(reply[0]), int(reply[1])
         fills = dict(line.split(" ", 1) for line in reply[2:])
-        filled = sum((Decimal(qty) for qty in fills.values()), Decimal(0))
-        return Task((now - started) / 1000, filled)
+        return Task((now - started) / 1000, {i: Decimal(qty) for i, qty in fills.items()})
+
+    def replicated(self) -> bool:
+        """True when as many replicas as the setting asks for have all that was written so far.
+
+        WAIT speaks of its own connection's writes, and a pool may give another one than wrote; so
+        a key is written on the connection that waits.
+        """
+        wanted = self.settings.wait_replicas
+        if not wanted:
+            return True
+
+        def ask(r: redis.Redis) -> Any:
+            with r.pipeline(transaction=False) as pipe:
+                pipe.set(self.keys.replicated, self.owner)
+                pipe.wait(wanted, REPLICAS_MS)
+                return pipe.execute()[1]
+
+        return int(self.read(ask)) >= wanted
 
     def report(self, status: dict[str, Any], tier: str = "") -> None:
         """Leave this process's status, and its tier, for operators to read."""

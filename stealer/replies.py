@@ -96,10 +96,15 @@ class Rebuilt:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A watcher's task: seconds since it began, and the quantity its ended claims filled."""
+    """A watcher's task: seconds since it began, and the quantity that each ended claim filled."""
 
     age_seconds: float
-    filled_qty: Decimal
+    fills: Mapping[str, Decimal]
+
+    @property
+    def filled_qty(self) -> Decimal:
+        """Of all of them."""
+        return sum(self.fills.values(), Decimal(0))
 
 
 def denial(reply: list[Any]) -> Decision:

@@ -120,8 +120,13 @@ def url(*schemes: str, optional: bool = False) -> Rule[str]:
         if optional and not value:
             return value
         parts = urlsplit(value)
-        # Reading the port raises ValueError when it is no port.
-        if parts.scheme not in schemes or not (parts.netloc or parts.path) or parts.port == 0:
+        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+            raise ValueError(value)
+        # Reading the port raises ValueError when it is no port; of several hosts each has its own.
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        if any(urlsplit(f"//{host}").port == 0 for host in hosts):
+            raise ValueError(value)
+        if len(hosts) > 1 and not parts.scheme.endswith("+sentinel"):
             raise ValueError(value)
         return value
 

@@ -102,7 +102,7 @@ class Settings:
     redis_url: str = _setting(
         "redis://127.0.0.1:6379/0",
         "REDIS_URL",
-        rules.url("redis", "rediss", "unix"),
+        rules.url("redis", "rediss", "unix", "redis+sentinel"),
         secret=True,  # it may carry a password; `redis_url_shown` does not
     )
     redis_durable: bool = _setting(False, "STEALER_REDIS_DURABLE", rules.boolean())

@@ -3,7 +3,7 @@
 A step looks at where the entry stands now (ranks, quote, session, claim) and does at most one
 thing. Nothing is kept from one step to the next that the ledger does not also know, so a restarted
 watcher goes on where the crashed one stopped: its task remembers start and fills, its slot the
-claim.
+claim. Start, fills and claim are remembered here as well, for a ledger that has lost its memory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.errors import LedgerUnavailable, Refused, Uncertified
 from stealer.model import Claim, OrderIntent, State, decimal_text
-from stealer.replies import Standing, Task
+from stealer.replies import Standing
 from stealer.tiers import TierDecision, decide_tier, distance
 from watchers.pause import Pause
 from watchers.status import CAPACITY_REASONS, Phase, Status
 from watchers.task import EntryTask
+from watchers.task_memory import TaskMemory
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,6 @@ FORECAST_SOURCE = "watcher"
 
 #: Seconds between two writings of an unchanged status.
 REPORT_SECONDS = 5.0
-
-#: Seconds for which a task is remembered after its expiry; until then its ticket begins nothing.
-KEEP_SECONDS = 7 * 86400.0
 
 #: Seconds between two looks at a claim that cannot be adopted yet, and at a Redis that is away.
 LOOK_SECONDS = 0.2
@@ -91,7 +89,7 @@ class EntryWatcher:
         self._watch_at = self._report_at = float("-inf")
         self._pause = Pause()
         self._stop_by: float | None = None
-        self._forgotten_qty = Decimal(0)  # filled by orders that the ledger has lost
+        self._memory = TaskMemory(task, coordinator, monotonic)
 
     # ---- the loop
 
@@ -117,7 +115,7 @@ class EntryWatcher:
 
         :raises LedgerUnavailable: nothing was concluded; the order, if any, stays.
         """
-        task = self._remembered()
+        task = self._memory.recall()
         try:
             if self.claim is None:
                 self.claim = self._adopted()
@@ -126,8 +124,8 @@ class EntryWatcher:
             self._enter(Phase.BLOCKED, error.code, str(error))
             return None
         if self.claim is None:  # what just ended is in the task's fills now
-            task = self._remembered()
-        filled = task.filled_qty + self._forgotten_qty + live
+            task = self._memory.recall()
+        filled = task.filled_qty + live
         self.status.filled_qty = decimal_text(filled)
         if filled >= self.task.target:
             return self._finish(Phase.DONE, "target", "the target is filled")
@@ -146,11 +144,6 @@ class EntryWatcher:
         least = MIN_CRYPTO_DOLLARS if self._is_crypto else MIN_STOCK_DOLLARS
         return qty * self.task.intent.limit_price < least
 
-    def _remembered(self) -> Task:
-        """What the ledger knows of the task, over all restarts."""
-        life = self.task.expiry_seconds + KEEP_SECONDS
-        return self.coordinator.task(self.task.ticket, life)
-
     # ---- following a claim
 
     def _adopted(self) -> Claim | None:
@@ -158,7 +151,7 @@ class EntryWatcher:
 
         An order with another limit, left by a task that was edited since, is taken back.
         """
-        claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS)
+        claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS, ticket=self.task.ticket)
         if claim and claim.limit_price != self.task.intent.limit_price:
             self._enter(
                 Phase.ENDING,
@@ -177,10 +170,13 @@ class EntryWatcher:
         if pulse.state == "unknown":
             return self._forgotten(claim)
         if pulse.state in ("gone", State.CLOSED):
+            self._memory.filled(claim.id, pulse.filled_qty)
             self._ended(pulse.ended or pulse.state, pulse.cause, pulse.by)
             return Decimal(0)
         if pulse.state == "fenced":
-            self.claim = None
+            self.claim = self._returned(claim)
+            if self.claim:
+                return pulse.filled_qty
             self._enter(Phase.BLOCKED, "fenced", "an operator or another watcher took the claim")
             return pulse.filled_qty
         if pulse.state == State.OPEN:
@@ -193,6 +189,13 @@ class EntryWatcher:
             self._settle(claim)
         self._measure(self._standing())
         return pulse.filled_qty
+
+    def _returned(self, claim: Claim) -> Claim | None:
+        """The claim, if the ledger had lost it and has made it again from its order."""
+        found = self.coordinator.adopt(
+            self.slot, ADOPT_SECONDS, known=claim.id, ticket=self.task.ticket
+        )
+        return found if found and found.id == claim.id else None
 
     def _forgotten(self, claim: Claim) -> Decimal:
         """The ledger lost this claim (PROTOCOL: absent and certified -> cancel the own order).
@@ -208,7 +211,7 @@ class EntryWatcher:
         except BrokerError as error:
             self._enter(Phase.BLOCKED, "broker", str(error))
             return Decimal(0)
-        self._forgotten_qty += order.filled_qty if order else 0
+        self._memory.filled(claim.id, order.filled_qty if order else Decimal(0))
         self._ended(order.status if order else "absent", "forgotten", "")
         return Decimal(0)
 
@@ -348,7 +351,7 @@ class EntryWatcher:
             if held is None or held.ticket != self.task.ticket or held.state is State.RESERVED:
                 break
             try:
-                self.claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS)
+                self.claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS)  # its ticket is ours
             except Uncertified as error:
                 log.warning("%s; the keeper finishes its order", error)
                 break
@@ -381,7 +384,7 @@ class EntryWatcher:
             back = self.entries.take_back(self.claim, reason, self.task.stop_seconds)
             if not back:
                 detail += "; the keeper finishes its order"
-            filled = self._remembered().filled_qty + self._forgotten_qty
+            filled = self._memory.recall().filled_qty
             self.status.filled_qty = decimal_text(filled)
             self.claim = None
         self._enter(phase, reason, detail)

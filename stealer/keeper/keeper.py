@@ -51,7 +51,7 @@ class Keeper:
         self._monotonic = monotonic
         self.leadership = Leadership(coordinator, lease_seconds, monotonic)
         self._feeds = Feeds(coordinator, broker, coordinator.settings.clock)
-        self._reconciler = Reconciler(coordinator, broker)
+        self._reconciler = Reconciler(coordinator, broker, monotonic)
         self._sweeper = Sweeper(coordinator, broker, self._reconciler, monotonic)
         self._certifier = Certifier(coordinator, broker, monotonic)
         self._prune_at = float("-inf")
@@ -101,6 +101,7 @@ class Keeper:
 
     def _account(self, term: int) -> None:
         """begin, read orders, then positions, then the account; condemn strays; publish."""
+        began_at = self._monotonic()
         sequence = self.coordinator.begin_snapshot(term)
         snapshot = self._broker.snapshot()
         self._orders = snapshot.orders
@@ -119,6 +120,7 @@ class Keeper:
         )
         try:
             self.coordinator.publish_account(published, sequence=sequence, term=term)
+            self._reconciler.endings.published(snapshot.orders, began_at)
         except StaleSnapshot as error:
             log.info("%s", error)
 

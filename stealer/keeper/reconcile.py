@@ -5,6 +5,7 @@ when it is compared. What is repaired here (PROTOCOL, "Transitions"):
 
 - an order with our prefix and no claim is condemned: counted in full, then canceled; before the
   snapshot is published, since foreign exposure does not count it either;
+- a claim whose order is of another quantity or limit than it says is corrected, also before that;
 - a claim whose order the list does not show is looked up, and closed if the order is over;
 - a claim whose order shows new fills, or shows at all while launching, is confirmed.
 """
@@ -12,12 +13,14 @@ when it is compared. What is repaired here (PROTOCOL, "Transitions"):
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.errors import ClaimGone
+from stealer.errors import ClaimGone, WrongState
 from stealer.evidence import BrokerOrder
+from stealer.keeper.endings import Endings
 from stealer.model import Claim, State
 from stealer.order_ids import is_ours
 
@@ -33,10 +36,15 @@ AT_BROKER = frozenset({State.OPEN, State.EVICTING})
 class Reconciler:
     """Carries what the broker shows into the ledger."""
 
-    def __init__(self, coordinator: WorkStealingCoordinator, broker: Broker) -> None:
+    def __init__(
+        self,
+        coordinator: WorkStealingCoordinator,
+        broker: Broker,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._coordinator = coordinator
         self._broker = broker
-        self._missing: set[str] = set()
+        self.endings = Endings(coordinator, broker, monotonic)
         #: When each absent claim was last looked up, counted in look-ups: all have their turn.
         self._looked_up: dict[str, int] = {}
         self._count = 0
@@ -44,7 +52,8 @@ class Reconciler:
     def condemn_strays(
         self, orders: Iterable[BrokerOrder], claims: dict[str, Claim], term: int
     ) -> bool:
-        """Condemn each listed order of ours that no claim in *claims* stands for.
+        """Condemn each listed order of ours that no claim in *claims* stands for, and correct each
+        claim that stands for another order than is listed.
 
         False when one has filled since the list: positions read meanwhile may not show it, so
         they must not be published.
@@ -56,7 +65,21 @@ class Reconciler:
             claim = claims.get(order.client_order_id)
             if claim is None or claim.state in (State.CLOSED, State.RESERVED):
                 known = self._condemn(order, term) and known
+            elif (order.qty, order.limit_price) != (claim.qty, claim.limit_price):
+                self._correct(claim, order, term)
         return known
+
+    def _correct(self, claim: Claim, order: BrokerOrder, term: int) -> None:
+        """The order is the truth: the claim says what it says, and is charged for the larger."""
+        try:
+            if self._coordinator.mend(order, term):
+                log.error(
+                    "%s %s: the claim said %s at %s, the order is %s at %s",
+                    *(claim.symbol, claim.id, claim.qty, claim.limit_price),
+                    *(order.qty, order.limit_price),
+                )
+        except (ClaimGone, WrongState) as error:  # it ended meanwhile
+            log.debug("%s", error)
 
     def mend(self, orders: Iterable[BrokerOrder], claims: dict[str, Claim]) -> None:
         """Compare the listed open *orders* with *claims*, which were read after the list.
@@ -68,10 +91,12 @@ class Reconciler:
             claim = claims.get(order.client_order_id)
             if claim is None or claim.state in (State.CLOSED, State.RESERVED):
                 continue
+            self.endings.seen(claim)
             if claim.state is State.LAUNCHING or order.filled_qty > claim.filled_qty:
                 self._confirm(claim, order)
         absent = [c for c in claims.values() if c.state in AT_BROKER and c.id not in listed]
         self._looked_up = {i: n for i, n in self._looked_up.items() if i in claims}
+        self.endings.forget_but(claims)
         absent.sort(key=lambda claim: self._looked_up.get(claim.id, 0))
         failed: BrokerError | None = None
         for claim in absent[:LOOKUPS_A_PASS]:
@@ -89,14 +114,19 @@ class Reconciler:
         return {o.client_order_id: o for o in orders if is_ours(o.client_order_id, account)}
 
     def look_up(self, claim: Claim) -> BrokerOrder | None:
-        """One targeted query; close, confirm, or report an open claim without any order."""
+        """One targeted query; close or confirm by what it says, give up what has vanished.
+
+        :raises BrokerError: no trustworthy answer; nothing was concluded.
+        """
         order = self._broker.order_by_client_id(claim.id)
         if order is None:
-            if claim.state in AT_BROKER and claim.id not in self._missing:
-                self._missing.add(claim.id)
-                log.error("%s claim %s: the broker knows no such order", claim.state, claim.id)
+            if claim.state in AT_BROKER:
+                self.endings.absent(claim)
             return None
-        if order.is_terminal:
+        self.endings.seen(claim)
+        if order.status == "replaced":
+            self.endings.replaced(claim, order)
+        elif order.is_terminal:
             self._coordinator.close(claim.id, order)
             log.info("%s %s is over: %s", claim.symbol, claim.id, order.status)
         else:

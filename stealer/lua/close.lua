@@ -5,13 +5,14 @@ the heir first and is otherwise free, and wakes the best waiter that fits; fille
 charged until an account snapshot shows it as position. By anyone; safe to repeat.
 
 KEYS 1 account prefix
-ARGV claim, order id, terminal status, filled qty, filled micro-dollars at the worst price
+ARGV claim, order id, terminal status, filled qty, filled micro-dollars at the worst price, why, for
+     an end that the broker did not state ('' otherwise)
 Reply {'closed', freed, an heir was paid (0|1)}; {'gone'|'wrong_state:reserved'|'uncertified'} ]]
 --@include prelude
 --@include identity
 --@include ledger
 --@include claims
-local id, order_id, status, filled_qty, filled = unpack(ARGV)
+local id, order_id, status, filled_qty, filled, why = unpack(ARGV)
 if not certified() then return {'uncertified'} end
 local c = load_claim(id)
 if not c then return {'gone'} end
@@ -44,6 +45,7 @@ else
 end
 save_ledger()
 count('closed:' .. status)
+if why ~= '' then audit('close', id, 'keeper', why) end
 wake(c.slot)
 if heir_slot then wake(heir_slot) end
 if freed > 0 then wake_best() end

@@ -129,9 +129,8 @@ class Feeds(Judged):
     def stray(self, units: int, filled: int, symbol: str) -> None:
         """An order with our prefix and without a claim is found, and condemned at once."""
         self.strays += 1
-        held = Held(
-            symbol, "buy", "unknown", units, UNIT, Fraction(0), id=f"mx_paper_{self.strays}"
-        )
+        name = f"mx_paper_{self.strays:023x}_nn_p0.00_stray"
+        held = Held(symbol, "buy", "stray", units, UNIT, Fraction(0), id=name)
         held.evicted_at = held.doomed_at = self.oracle.now
         held.state = "evicting"
         self.broker.submit(held)

@@ -96,11 +96,11 @@ def test_a_repeated_adoption_by_the_same_owner_answers_the_claim_again(desk: Des
     claim = desk.open("AAA")
     be_silent(desk, claim, 10)
 
-    answers = [desk.raw("adopt", claim.slot, "me", 6_000) for _ in range(2)]
+    answers = [desk.raw("adopt", claim.slot, "me", 6_000, "", "") for _ in range(2)]
 
     assert answers == [["adopted", claim.id]] * 2
     assert desk.now(claim).owner == "me"
-    assert desk.raw("adopt", claim.slot, "somebody else", 6_000)[0] == "busy"
+    assert desk.raw("adopt", claim.slot, "somebody else", 6_000, "", "")[0] == "busy"
 
 
 def test_a_repeated_adoption_raises_the_fence_only_once(desk: Desk) -> None:

@@ -107,6 +107,10 @@ class AccountBroker(ScriptedBroker):
         self._read("lookup")
         return super().order_by_client_id(client_order_id)
 
+    def order_by_id(self, order_id: str) -> BrokerOrder | None:
+        self._read("lookup")
+        return next((o for o in self.orders.values() if o.id == order_id), None)
+
     def _read(self, what: str) -> None:
         self._answer()
         if what in self.fails:

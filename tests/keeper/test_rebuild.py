@@ -1,4 +1,4 @@
-"""The ledger made again from the broker's orders, after Redis has forgotten or is another server."""
+"""The ledger made again from the broker's orders: Redis has forgotten, or is another server."""
 
 from __future__ import annotations
 

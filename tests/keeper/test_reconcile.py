@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from stealer.broker.interface import BrokerUnavailable
 from stealer.evidence import CancelResult
+from stealer.keeper.endings import VANISHED_LOOKS
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.reconcile import LOOKUPS_A_PASS
 from stealer.model import Claim, State
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
+from tests.support import ManualClock
 
 #: An id in our own form that no claim stands behind.
 STRAY = "mx_paper_18d00000000000001abc123_nn_p1.00_maxdiff"
@@ -328,12 +331,179 @@ def test_a_position_that_lags_behind_its_fill_is_not_absorbed_too_early(
     assert desk.state(claim) == "gone"
 
 
-def test_an_order_replaced_by_hand_is_closed(
-    desk: Desk, keeper: Keeper, broker: AccountBroker
+# ---- orders that a person replaced
+
+
+def replaced(broker: AccountBroker, claim: Claim, qty: int = 20) -> str:
+    """A person changes the claim's order: a new one under an id of the broker's; its client id."""
+    order = broker.orders[claim.id]
+    broker.put("by-hand", qty=Decimal(qty))
+    broker._put(replace(order, status="replaced", replaced_by="id-by-hand"))
+    return "by-hand"
+
+
+def held(desk: Desk) -> float:
+    """All that the ledger counts."""
+    return float(desk.charged() + desk.figure("positions_total") + desk.figure("foreign_total"))
+
+
+def test_a_replaced_order_keeps_its_charge_until_its_successor_is_counted(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    keeper.run_once()
+    new = replaced(broker, claim)
+    broker.fails = {"positions"}  # no account can be published
+    for _ in range(3):
+        manual_clock.advance(60)
+        keeper.run_once()
+    assert (desk.state(claim), held(desk)) == ("open", 1_000)
+
+    broker.fails = set()
+    seen = []
+    for _ in range(3):
+        manual_clock.advance(2)
+        keeper.run_once()
+        seen.append(held(desk))
+    assert min(seen) >= 2_000
+    assert desk.state(claim) == "gone"
+    assert (desk.charged(), desk.figure("foreign_total")) == (0, 2_000)
+    assert broker.cancels == []
+    assert broker.orders[new].status == "new"  # a person's order is never touched
+    (audit,) = [f for _, f in desk.client.xrange(desk.keys.audit)]
+    assert (audit["what"], audit["claim"]) == ("close", claim.id)
+    assert "replaced by hand by order id-by-hand" in audit["why"]
+
+
+def test_a_chain_of_replacements_is_followed_to_its_end(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    broker.put("third")
+    broker.put("second", status="replaced", replaced_by="id-third")
+    broker._put(replace(broker.orders[claim.id], status="replaced", replaced_by="id-second"))
+
+    for _ in range(3):
+        keeper.run_once()
+        manual_clock.advance(2)
+
+    assert desk.state(claim) == "gone"
+    assert desk.figure("foreign_total") == 1_000
+
+
+def test_a_successor_that_filled_at_once_is_in_the_positions_before_the_claim_is_gone(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    new = replaced(broker, claim)
+    broker.execute(new)
+    shown = broker.held.pop("AAPL")  # the broker shows the position a moment later
+
+    keeper.run_once()
+    assert (desk.state(claim), held(desk)) == ("open", 1_000)
+    broker.held["AAPL"] = shown
+    manual_clock.advance(2)
+    keeper.run_once()
+
+    assert desk.state(claim) == "gone"
+    assert held(desk) == 2_000
+
+
+def test_a_successor_nobody_knows_frees_nothing(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
 ) -> None:
     claim = opened(desk, broker)
     broker._put(replace(broker.only(), status="replaced", replaced_by="another"))
 
+    for _ in range(5):
+        keeper.run_once()
+        manual_clock.advance(60)
+
+    assert (desk.state(claim), desk.charged()) == ("open", 1_000)
+
+
+# ---- orders the broker has forgotten
+
+
+def test_an_order_that_vanished_is_given_up_after_the_quarantine_and_several_looks(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    keeper.run_once()
+    broker.orders.clear()  # the paper account was reset
+    for _ in range(VANISHED_LOOKS - 1):
+        keeper.run_once()
+    manual_clock.advance(desk.settings.quarantine_seconds - 0.1)
+    keeper.run_once()
+    assert (desk.state(claim), desk.charged()) == ("open", 1_000)
+
+    manual_clock.advance(0.1)
     keeper.run_once()
 
-    assert desk.state(claim) == "gone"
+    assert (desk.state(claim), desk.charged()) == ("gone", 0)
+    assert desk.coordinator.heartbeat(claim).ended == "vanished"
+    assert "unknown to the broker" in desk.client.xrange(desk.keys.audit)[-1][1]["why"]
+
+
+def test_the_quarantine_alone_is_not_enough_and_every_sight_begins_it_anew(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    order = broker.orders.pop(claim.id)
+    for _ in range(3):
+        keeper.run_once()
+        manual_clock.advance(desk.settings.quarantine_seconds)
+    assert desk.state(claim) == "open"  # long enough, but few looks
+
+    broker._put(order)
+    keeper.run_once()
+    broker.orders.clear()
+    broker.fails = set()
+    for _ in range(VANISHED_LOOKS):
+        keeper.run_once()
+    assert desk.state(claim) == "open"  # looks enough, but not long
+
+
+def test_an_order_that_was_filled_in_part_and_vanished_keeps_its_fill(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    broker.execute(claim.id, 4)
+    keeper.run_once()
+    broker.orders.clear()
+    broker.held.clear()
+    for _ in range(VANISHED_LOOKS + 1):
+        keeper.run_once()
+        manual_clock.advance(desk.settings.quarantine_seconds)
+
+    assert desk.coordinator.heartbeat(claim).filled_qty == 4
+
+
+# ---- orders that are other than their claims say
+
+
+@pytest.mark.parametrize(("qty", "limit", "charge"), [(30, 100, 3_000), (5, 100, 1_000)])
+def test_a_claim_says_what_its_order_says_and_is_charged_for_the_larger(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, qty: int, limit: int, charge: int
+) -> None:
+    claim = opened(desk, broker)
+    broker._put(replace(broker.only(), qty=Decimal(qty), limit_price=Decimal(limit)))
+    counted: list[Decimal] = []
+    real = keeper.coordinator.publish_account
+
+    def publish(*arguments: object, **more: object) -> None:
+        counted.append(desk.charged())
+        real(*arguments, **more)  # type: ignore[arg-type]
+
+    keeper.coordinator.publish_account = publish  # type: ignore[method-assign]
+    keeper.run_once()
+    keeper.run_once()
+
+    after = desk.now(claim)
+    assert (after.qty, after.limit_price, after.state) == (qty, limit, State.OPEN)
+    assert counted == [charge, charge]  # before anything can be granted by that account
+    mends = [f["why"] for _, f in desk.client.xrange(desk.keys.audit) if f["what"] == "mend"]
+    assert mends == [f"the order is {qty} at {limit}, the claim said 10 at 100"]
+    broker.execute(claim.id)
+    keeper.run_once()
+    assert held(desk) >= qty * limit
