@@ -164,16 +164,6 @@ BUGS: dict[str, Bug] = {
         "_finish",
         _finish_at_once,
     ),
-    "abort-reopens": _lua(
-        "the victims of an aborted thief are open again",
-        (
-            "include/claims.lua",
-            "redis.call('HSET', K.claim(id), 'heir', '')\n"
-            "      redis.call('ZADD', K.heirless, int(NOW), id)",
-            "redis.call('HSET', K.claim(id), 'heir', '', 'state', 'open')\n"
-            "      redis.call('ZADD', K.open, 0, id)",
-        ),
-    ),
     "snapshot-ignores-lag": _python(
         "fills are absorbed although positions may not show them yet",
         Ledger,
