@@ -170,11 +170,6 @@ BUGS: dict[str, Bug] = {
         "begin_snapshot",
         lambda original: lambda self, term=0, lag_ms=0: original(self, term, 0),
     ),
-    "snapshot-absorbs-all": _lua(
-        "a snapshot absorbs fills that came after it began",
-        ("publish.lua", "math.min(num(c.noted), c.filled)", "c.filled"),
-        ("publish.lua", "elseif c.noted_in == int(sequence) then", "else"),
-    ),
     "client-clock": _python(
         "the keeper reads deadlines on its own wall clock",
         Ledger,

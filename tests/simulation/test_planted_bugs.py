@@ -9,6 +9,8 @@ from stealer import scripts
 
 #: The first seed that shows each bug, counted from 0 (docs/simulation.md); the search begins there.
 FIRST_SEEDS: dict[str, int] = {
+    "unresolved-is-absent": 692,
+    "snapshot-ignores-lag": 312,
     "404-frees-at-once": 58,
     "acquire-forgets": 9,
     "any-better-pnl": 3,
