@@ -136,16 +136,16 @@ def _refreshed(model: Model, world: World) -> World:
 
 
 def _idle_capacity(model: Model, world: World) -> str | None:
-    """Nobody waits for what fits (only the yield to a better waiter could make it so)."""
-    total, crypto = ledger.free(model, world)
-    strict = ledger.Model(model.scope, model.rules | {"yield_only_if_fits"})
+    """After one more snapshot: whoever fits is not kept waiting by one who does not act."""
+    world = _refreshed(model, world)
     if not world.books.published or world.books.no_steal:
         return None
-    power = broker.power_left(model, world) if model.scope.power is not None else total
-    for w in range(len(world.watchers)):
-        if model.scope.sizes[w] <= power and ledger.fits_waiting(strict, world, w, total, crypto):
-            return f"stuck: w{w} waits, although it fits what is free"
+    total, crypto = ledger.free(model, world)
+    strict = ledger.Model(model.scope, model.rules | {"yield_only_if_fits"})
+    everybody = range(len(world.watchers))
+    fitting = [w for w in everybody if ledger.fits_waiting(strict, world, w, total, crypto)]
+    idle = [w for w in everybody if world.watchers[w].at == IDLE]
+    if fitting and model.scope.power is None:
+        if not any(ledger.may_acquire(model, world, w) for w in idle):
+            return f"stuck: w{fitting[0]} waits, although it fits what is free"
     return None
-
-
-__all__ = ["launched_beyond_limit", "wrong", "wrong_at_rest"]

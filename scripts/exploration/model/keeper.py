@@ -119,7 +119,9 @@ def _certify(model: Model, world: World) -> World:
         for i, order in enumerate(world.orders):
             if order.state in AT_BROKER and after.claims[i].state == NONE:
                 absorbed = 0 if "rebuilt_fills_charged" in model.rules else order.filled
-                after = after.claim(i, state=OPEN, filled=order.filled, absorbed=absorbed)
+                going = order.state == CANCELING and "rebuilt_canceling_evicts" in model.rules
+                state = EVICTING if going else OPEN
+                after = after.claim(i, state=state, filled=order.filled, absorbed=absorbed)
     return after
 
 

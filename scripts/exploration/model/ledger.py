@@ -127,6 +127,14 @@ def _better(model: Model, w: int) -> list[int]:
     return [x for x in range(len(pnl)) if pnl[x] > pnl[w]]
 
 
+def may_acquire(model: Model, world: World, w: int) -> Plan | None:
+    """How watcher *w*'s next claim would be funded now; None when `acquire` denies it."""
+    i = unused(model, world, w)
+    if i < 0 or not world.books.published or yields(model, world, w):
+        return None
+    return plan(model, world, w, i)
+
+
 def fits_waiting(model: Model, world: World, x: int, total: int, crypto: int) -> bool:
     """True when watcher *x* waits, and its order fits these amounts (or that is not asked)."""
     if world.watchers[x].at != IDLE or unused(model, world, x) < 0:
@@ -149,14 +157,13 @@ def plan(model: Model, world: World, w: int, i: int) -> Plan | None:
         need - claim.draw - room_at_broker(model, world),
     ]
     inherits: list[int] = []
-    pool = heirless(model, world)
+    pool, coming = heirless(model, world), list(gap)
     if "heirless_first" in model.rules:
         _take(model, world, pool, gap, inherits)
     if max(gap) <= 0:
         return Plan(tuple(inherits), ())
     if world.books.no_steal:
         return None
-    coming = list(gap)
     _take(model, world, pool, coming, [])
     victims = _victims(model, world, w, gap)
     if not victims:

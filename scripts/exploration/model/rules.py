@@ -42,6 +42,7 @@ RULES: dict[str, str] = {
     "quarantine_before_certify": "(M) nothing is certified while a POST may be on its way",
     "certificate_fences": "(M) a snapshot begun before the certificate is refused",
     "no_steal_kept": "a later certificate does not shorten the pause after a loss of memory",
+    "rebuilt_canceling_evicts": "an order that is being canceled is rebuilt as `evicting`",
     "rebuilt_fills_charged": "a rebuilt claim's fills are absorbed by a snapshot, not by the rebuild",
 }
 

@@ -9,8 +9,6 @@ from scripts.exploration.model import ledger
 from scripts.exploration.model.invariants import launched_beyond_limit
 from scripts.exploration.model.ledger import Model
 from scripts.exploration.model.state import (
-    ABSENT,
-    AT_BROKER,
     CANCELING,
     DEAD,
     EVICTING,
@@ -20,7 +18,6 @@ from scripts.exploration.model.state import (
     LAUNCHING,
     LIVE,
     NONE,
-    OPEN,
     OUT,
     POSTING,
     REFUSED,
@@ -59,12 +56,10 @@ def _idle(model: Model, world: World, w: int) -> Iterator[Step[World]]:
         if world.claims[held].state != RESERVED:
             yield Step(MUST, f"w{w} adopts c{held}", world.watcher(w, at=OUT, claim=held))
         return
-    i = ledger.unused(model, world, w)
-    if i < 0 or not world.books.published or ledger.yields(model, world, w):
-        return
-    plan = ledger.plan(model, world, w, i)
+    plan = ledger.may_acquire(model, world, w)
     if plan is None:
         return
+    i = ledger.unused(model, world, w)
     after = ledger.carry_out(model, world, i, plan).watcher(w, at=FUNDING, claim=i)
     yield Step(MUST, f"w{w} acquires c{i}{_from(plan)}", after, _wrong(model, world, w, plan))
 
@@ -199,6 +194,3 @@ def in_flight(world: World) -> bool:
     if any(order.state == WIRE for order in world.orders):
         return True
     return any(x.at == POSTING and not x.late for x in world.watchers)
-
-
-__all__ = ["ABSENT", "AT_BROKER", "OPEN", "in_flight", "steps"]
