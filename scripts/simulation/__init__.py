@@ -1,0 +1,1 @@
+"""A seeded simulation of the whole system under faults (docs/simulation.md)."""
