@@ -51,7 +51,7 @@ class Explorer(Generic[StateT]):
 
     :param check: what is wrong with a state, or None.
     :param check_rest: the same for a state in which nothing must happen any more.
-    :param canonical: a state's representative among those that differ in names only.
+    :param release: told of each state from which nothing more will be asked.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Explorer(Generic[StateT]):
         steps: Callable[[StateT], Iterable[Step[StateT]]],
         check: Callable[[StateT], str | None],
         check_rest: Callable[[StateT], str | None],
-        canonical: Callable[[StateT], StateT] = lambda state: state,
+        release: Callable[[StateT], None] = lambda state: None,
     ) -> None:
         self._steps, self._check, self._check_rest = steps, check, check_rest
-        self._canonical = canonical
+        self._release = release
         self._states: list[StateT] = [first]
         self._index: dict[StateT, int] = {first: 0}
         self._parent, self._depth = array("i", [-1]), array("i", [0])
@@ -110,10 +110,9 @@ class Explorer(Generic[StateT]):
             self._transitions += 1
             if step.wrong:
                 raise _Found(step.wrong, at, step.label)
-            after = self._canonical(step.after)
-            to = self._index.get(after)
+            to = self._index.get(step.after)
             if to is None:
-                to = self._add(after, at, step.label)
+                to = self._add(step.after, at, step.label)
             if step.kind == MUST and to != at:
                 resting = False
             if self._edges is not None and step.kind != FAULT:
@@ -123,6 +122,7 @@ class Explorer(Generic[StateT]):
             wrong = self._check_rest(self._states[at])
             if wrong:
                 raise _Found(wrong, at)
+        self._release(self._states[at])
 
     def _add(self, state: StateT, parent: int, label: str) -> int:
         to = len(self._states)

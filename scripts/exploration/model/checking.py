@@ -20,8 +20,7 @@ def rules_for(scope: Scope, without: Iterable[str] = ()) -> frozenset[str]:
     unknown = without - RULES.keys()
     if unknown:
         raise ValueError(f"no rule is called {', '.join(sorted(unknown))}")
-    rules = PRODUCT | PROPOSED if scope.waits_for_positions else PRODUCT
-    return rules - without
+    return (PRODUCT | ({scope.proposed} & PROPOSED)) - without
 
 
 def explore(scope: Scope, without: Iterable[str] = (), depth: int | None = None) -> Result:

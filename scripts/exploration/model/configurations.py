@@ -72,7 +72,7 @@ _SCOPES = (
         keepers=1,
         foreign_size=2,
         foreign_lags=True,
-        waits_for_positions=True,
+        proposed="positions_after_lag",
     ),
     Scope(
         "exit",
@@ -91,6 +91,7 @@ _SCOPES = (
         power=4,
         budget=Budget(fills=2),
         keepers=1,
+        proposed="topup_asks_broker",
     ),
     Scope(
         "slow-release",
@@ -133,7 +134,7 @@ _SCOPES = (
         positions_lag=True,
         deadlines=True,
         rebuilds=True,
-        waits_for_positions=True,
+        proposed="positions_after_lag",
     ),
     Scope(
         "stuck-cancel",

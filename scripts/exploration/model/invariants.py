@@ -16,7 +16,9 @@ from scripts.exploration.model.state import (
     LIVE,
     NONE,
     OPEN,
+    OUT,
     RESERVED,
+    WAITING,
     WIRE,
     World,
 )
@@ -99,7 +101,7 @@ def wrong_at_rest(model: Model, world: World) -> str | None:
         if order.state == LIVE and world.watchers[model.scope.owner[i]].at == DEAD:
             return f"leak: o{i} is live, and nobody looks after it"
     for w, watcher in enumerate(world.watchers):
-        if watcher.at not in (IDLE, DEAD, "out"):
+        if watcher.at not in (IDLE, WAITING, DEAD, OUT):
             return f"stuck: w{w} is {watcher.at} for ever"
     return _figures_at_rest(model, world) or _idle_capacity(model, world)
 
@@ -144,7 +146,7 @@ def _idle_capacity(model: Model, world: World) -> str | None:
     strict = ledger.Model(model.scope, model.rules | {"yield_only_if_fits"})
     everybody = range(len(world.watchers))
     fitting = [w for w in everybody if ledger.fits_waiting(strict, world, w, total, crypto)]
-    idle = [w for w in everybody if world.watchers[w].at == IDLE]
+    idle = [w for w in everybody if world.watchers[w].at in (IDLE, WAITING)]
     if fitting and model.scope.power is None:
         if not any(ledger.may_acquire(model, world, w) for w in idle):
             return f"stuck: w{fitting[0]} waits, although it fits what is free"

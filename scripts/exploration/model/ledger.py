@@ -8,11 +8,11 @@ from scripts.exploration.model.state import (
     CLOSED,
     EVICTING,
     HOLDS_SLOT,
-    IDLE,
     LAUNCHING,
     NONE,
     OPEN,
     RESERVED,
+    WAITING,
     Claim,
     Scope,
     World,
@@ -137,7 +137,7 @@ def may_acquire(model: Model, world: World, w: int) -> Plan | None:
 
 def fits_waiting(model: Model, world: World, x: int, total: int, crypto: int) -> bool:
     """True when watcher *x* waits, and its order fits these amounts (or that is not asked)."""
-    if world.watchers[x].at != IDLE or unused(model, world, x) < 0:
+    if world.watchers[x].at != WAITING or unused(model, world, x) < 0:
         return False
     if holder(model, world, x) >= 0:
         return False

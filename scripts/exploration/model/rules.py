@@ -35,6 +35,7 @@ RULES: dict[str, str] = {
     # ---- the broker's own figure
     "clamp": "what is new must also fit the broker's own buying power",
     "draw_follows_victims": "a thief's draw on that figure grows as its victims end",
+    "topup_asks_broker": "after its victims ended, a claim must fit the broker's own figure again",
     # ---- strays, silence, loss of memory
     "condemn": "an unknown order of ours is charged and canceled",
     "strays_before_publish": "strays are condemned before the snapshot that lists them is published",
@@ -47,7 +48,7 @@ RULES: dict[str, str] = {
 }
 
 #: Rules of this model that the product does not keep (docs/model.md says what follows).
-PROPOSED = frozenset({"positions_after_lag"})
+PROPOSED = frozenset({"positions_after_lag", "topup_asks_broker"})
 
 #: What the product keeps.
 PRODUCT = frozenset(RULES) - PROPOSED

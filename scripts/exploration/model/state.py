@@ -19,8 +19,11 @@ NONE, RESERVED, LAUNCHING, OPEN, EVICTING, CLOSED = (
 ABSENT, WIRE, LIVE, CANCELING, CANCELED, FILLED, REFUSED = (
     "absent", "wire", "live", "canceling", "canceled", "filled", "refused",
 )  # fmt: skip
-# Where a watcher is. POSTING: launched, about to write; OUT: its POST has left.
-IDLE, FUNDING, POSTING, OUT, DEAD = "idle", "funding", "posting", "out", "dead"
+# Where a watcher is. IDLE: has not asked; WAITING: was refused, and is known as a waiter; POSTING:
+# launched, about to write; OUT: its POST has left.
+IDLE, WAITING, FUNDING, POSTING, OUT, DEAD = (
+    "idle", "waiting", "funding", "posting", "out", "dead",
+)  # fmt: skip
 
 AT_BROKER = (LIVE, CANCELING)
 OVER = (CANCELED, FILLED)
@@ -167,9 +170,8 @@ class Scope:
     power: int | None = None  # the broker's own limit, when it is to bind
     slow_release: bool = False  # the broker frees a canceled order's power a moment late
     rebuilds: bool = False  # certification makes claims of the broker's orders
-    waits_for_positions: bool = False  # with the proposed rule `positions_after_lag`
+    proposed: str = ""  # a rule of `rules.PROPOSED` without which it fails
     progress: bool = False  # also: rest can be reached from everywhere
-    twins: tuple[int, int] | None = None  # two watchers that differ in nothing
 
     @cached_property
     def owner(self) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from scripts.exploration.model.state import (
     POSTING,
     REFUSED,
     RESERVED,
+    WAITING,
     WIRE,
     World,
 )
@@ -34,9 +35,9 @@ def steps(model: Model, world: World) -> Iterator[Step[World]]:
             if world.budget.restarts:
                 yield Step(FAULT, f"w{w} restarts", world.spend("restarts").watcher(w, at=IDLE))
             continue
-        if world.budget.crashes and (watcher.at != IDLE):
+        if world.budget.crashes and watcher.at not in (IDLE, WAITING):
             yield Step(FAULT, f"w{w} crashes", world.spend("crashes").watcher(w, at=DEAD))
-        if watcher.at == IDLE:
+        if watcher.at in (IDLE, WAITING):
             if world.books.certified:
                 yield from _idle(model, world, w)
         elif watcher.at == FUNDING:
@@ -56,10 +57,14 @@ def _idle(model: Model, world: World, w: int) -> Iterator[Step[World]]:
         if world.claims[held].state != RESERVED:
             yield Step(MUST, f"w{w} adopts c{held}", world.watcher(w, at=OUT, claim=held))
         return
+    i = ledger.unused(model, world, w)
+    if i < 0 or not world.books.published:
+        return
     plan = ledger.may_acquire(model, world, w)
     if plan is None:
+        if world.watchers[w].at == IDLE:
+            yield Step(MUST, f"w{w} asks in vain, waits", world.watcher(w, at=WAITING))
         return
-    i = ledger.unused(model, world, w)
     after = ledger.carry_out(model, world, i, plan).watcher(w, at=FUNDING, claim=i)
     yield Step(MUST, f"w{w} acquires c{i}{_from(plan)}", after, _wrong(model, world, w, plan))
 
@@ -112,6 +117,9 @@ def _funding(model: Model, world: World, w: int) -> Iterator[Step[World]]:
 
 def _funded(model: Model, world: World, i: int) -> bool:
     claim, need = world.claims[i], model.scope.size[i]
+    if "topup_asks_broker" in model.rules:
+        if need - claim.draw > ledger.room_at_broker(model, world):
+            return False
     if "crypto_pool" not in model.rules:
         return claim.fund == need
     return claim.fund == need and claim.fund_crypto == need * model.scope.in_crypto[i]
