@@ -9,6 +9,7 @@ from __future__ import annotations
 from scripts.exploration.model.state import Budget, Scope
 
 TWO = {"sizes": (2, 2), "pnl": (10, 20), "crypto": (False, False), "orders": (2, 1)}
+TWO_AND_A_THIEF = {"orders": (1, 1, 1)}
 ROOM_FOR_ONE = ((2, 2),)
 
 _SCOPES = (
@@ -36,7 +37,7 @@ _SCOPES = (
     Scope(
         "fills",
         "half fills that positions show late, also while an order is being canceled",
-        budget=Budget(fills=3),
+        budget=Budget(fills=2),
         keepers=1,
         positions_lag=True,
     ),
@@ -77,8 +78,8 @@ _SCOPES = (
     Scope(
         "exit",
         "what our first order bought is sold again, positions lag",
-        limits=((4, 4),),
-        orders=(2, 1, 1),
+        **TWO,
+        limits=ROOM_FOR_ONE,
         budget=Budget(fills=2),
         keepers=1,
         positions_lag=True,
@@ -89,7 +90,16 @@ _SCOPES = (
         "the broker's own figure binds before the ledger's limit; fills while canceling",
         limits=((8, 8),),
         power=4,
-        budget=Budget(fills=2),
+        budget=Budget(fills=2, crashes=1),
+        deadlines=True,
+        proposed="topup_asks_broker",
+    ),
+    Scope(
+        "power-snapshots",
+        "the same with snapshots: a release is seen by the figure and by the heir",
+        **TWO_AND_A_THIEF,
+        limits=((8, 8),),
+        power=4,
         keepers=1,
         proposed="topup_asks_broker",
     ),
@@ -156,3 +166,6 @@ _SCOPES = (
 )  # type: ignore[arg-type]
 
 SCOPES: dict[str, Scope] = {scope.name: scope for scope in _SCOPES}
+
+#: What is known to fail in the product, and is no breach of the cap (docs/model.md).
+KNOWN: dict[str, str] = {"power-snapshots": "vain"}

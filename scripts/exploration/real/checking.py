@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -30,13 +30,16 @@ class Node:
         return isinstance(other, Node) and other.key == self.key
 
 
-def explore(depth: int, faults: int = 1) -> Result:
-    """Every interleaving of at most *depth* steps with at most *faults* faults."""
+def explore(scene: Sequence[str], depth: int, faults: int = 1) -> Result:
+    """Every interleaving of at most *depth* steps with at most *faults* faults.
+
+    :param scene: the labels of the steps that lead to where it begins.
+    """
     stage = Stage.open()
 
     def node(outside: Outside) -> Node:
-        outside = _forgotten(outside)
         view = View(stage.server.dump())
+        outside = _forgotten(view, outside)
         key = blake2b(canonical(view, outside).encode(), digest_size=16).digest()
         return Node(key, stage.save(), view, outside)
 
@@ -63,6 +66,8 @@ def explore(depth: int, faults: int = 1) -> Result:
         at.saved = at.view = None
 
     first = node(Outside(faults=faults))
+    for label in scene:
+        first = next(step.after for step in steps(first) if step.label == label)
     return Explorer(first, steps, check, check_rest, release=release).run(depth=depth)
 
 
@@ -75,9 +80,9 @@ def _differs(once: Node, twice: Node) -> str | None:
     return None
 
 
-def _forgotten(outside: Outside) -> Outside:
-    """Without orders that are over and that nobody asks about any more."""
-    asked = {actor.claim.id for actor in outside.actors if actor.claim}
+def _forgotten(view: View, outside: Outside) -> Outside:
+    """Without orders that are over and that neither ledger nor watcher asks about any more."""
+    asked = {actor.claim.id for actor in outside.actors if actor.claim} | view.claims.keys()
     kept = tuple(
         o for o in outside.orders if o.status in ("wire", "live", "canceling") or o.id in asked
     )
