@@ -6,10 +6,16 @@ otherwise the limit holds two orders.
 
 from __future__ import annotations
 
+from typing import Any
+
 from scripts.exploration.model.state import Budget, Scope
 
-TWO = {"sizes": (2, 2), "pnl": (10, 20), "crypto": (False, False), "orders": (2, 1)}
-TWO_AND_A_THIEF = {"orders": (1, 1, 1)}
+TWO: dict[str, Any] = {
+    "sizes": (2, 2),
+    "pnl": (10, 20),
+    "crypto": (False, False),
+    "orders": (2, 1),
+}
 ROOM_FOR_ONE = ((2, 2),)
 
 _SCOPES = (
@@ -30,7 +36,7 @@ _SCOPES = (
     Scope(
         "refusals",
         "the broker refuses a POST, a watcher crashes",
-        orders=(2, 1, 2),
+        orders=(2, 1, 1),
         budget=Budget(crashes=1, refusals=1),
         deadlines=True,
     ),
@@ -90,14 +96,12 @@ _SCOPES = (
         "the broker's own figure binds before the ledger's limit; fills while canceling",
         limits=((8, 8),),
         power=4,
-        budget=Budget(fills=2, crashes=1),
-        deadlines=True,
+        budget=Budget(fills=2),
         proposed="topup_asks_broker",
     ),
     Scope(
         "power-snapshots",
         "the same with snapshots: a release is seen by the figure and by the heir",
-        **TWO_AND_A_THIEF,
         limits=((8, 8),),
         power=4,
         keepers=1,
@@ -129,9 +133,18 @@ _SCOPES = (
     ),
     Scope(
         "memory-restart",
-        "Redis loses its memory and later restarts",
+        "Redis loses its memory and later restarts; room for one order",
         **TWO,
+        limits=ROOM_FOR_ONE,
         budget=Budget(flushes=1, server_restarts=1),
+        keepers=1,
+        deadlines=True,
+    ),
+    Scope(
+        "memory-crash",
+        "Redis loses its memory, a watcher crashes",
+        **TWO,
+        budget=Budget(flushes=1, crashes=1),
         keepers=1,
         deadlines=True,
     ),
@@ -145,6 +158,19 @@ _SCOPES = (
         deadlines=True,
         rebuilds=True,
         proposed="positions_after_lag",
+    ),
+    Scope(
+        "rebuild-partial",
+        "one order, half filled, when the memory is lost; positions lag",
+        sizes=(2,),
+        pnl=(10,),
+        crypto=(False,),
+        orders=(2,),
+        budget=Budget(flushes=1, fills=1),
+        keepers=1,
+        positions_lag=True,
+        deadlines=True,
+        rebuilds=True,
     ),
     Scope(
         "stuck-cancel",
@@ -163,9 +189,45 @@ _SCOPES = (
         deadlines=True,
         progress=True,
     ),
-)  # type: ignore[arg-type]
+)
 
 SCOPES: dict[str, Scope] = {scope.name: scope for scope in _SCOPES}
+
+#: Rule -> the configuration in which it is seen to be needed.
+WITNESS: dict[str, str] = {
+    "launch": "steals",
+    "post_fence": "steals",
+    "not_found_is_no_evidence": "steals",
+    "deficit_blocks_launch": "equity",
+    "retry_refused": "slow-release",
+    "only_open_victims": "refusals",
+    "irrevocable": "steals",
+    "slot_until_terminal": "restart",
+    "heirless_first": "steals",
+    "old_not_inherited": "stuck-cancel",
+    "heir_on_terminal": "steals",
+    "best_waiter_first": "steals",
+    "yield_only_if_fits": "pools",
+    "filled_stays_charged": "fills",
+    "lag": "fills",
+    "crypto_pool": "pools",
+    "foreign_counted": "foreign",
+    "exit_is_no_exposure": "exit",
+    "orders_first": "foreign",
+    "newest_snapshot": "two-keepers",
+    "positions_after_lag": "foreign-lag",
+    "clamp": "power",
+    "draw_follows_victims": "power",
+    "topup_asks_broker": "power",
+    "condemn": "memory-crash",
+    "strays_before_publish": "memory-restart",
+    "orphans_evicted": "steals",
+    "quarantine_before_certify": "memory-restart",
+    "certificate_fences": "memory",
+    "no_steal_kept": "memory-restart",
+    "rebuilt_canceling_evicts": "rebuild",
+    "rebuilt_fills_charged": "rebuild-partial",
+}
 
 #: What is known to fail in the product, and is no breach of the cap (docs/model.md).
 KNOWN: dict[str, str] = {"power-snapshots": "vain"}

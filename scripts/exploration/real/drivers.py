@@ -82,6 +82,7 @@ def _watcher(view: View, outside: Outside, w: int, actor: Actor) -> Iterator[Mov
     order = outside.order(claim.id)
     if actor.at == "funding":
         yield MUST, f"{name} tops up", lambda s, o: _topup(s, o, w, claim), True
+        yield MUST, f"{name} launches too early", lambda s, o: _too_early(s, o, w, claim), True
     elif actor.at == "funded":
         yield MUST, f"{name} launches", lambda s, o: _launch(s, o, w, claim), True
     elif actor.at == "posting" and actor.late:
@@ -134,6 +135,15 @@ def _launch(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
         stage.coordinator.launch(claim)
     except Refused:
         return _abort(stage, outside, w, claim)
+    return outside.with_actor(w, outside.actors[w]._replace(at="posting"))
+
+
+def _too_early(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
+    """A watcher that forgets to top up: only the script stands between it and the POST."""
+    try:
+        stage.coordinator.launch(claim)
+    except Refused:
+        return outside
     return outside.with_actor(w, outside.actors[w]._replace(at="posting"))
 
 
@@ -192,8 +202,13 @@ def _sweep(view: View, outside: Outside, claim_id: str) -> Iterator[Move]:
         yield MUST, f"DELETE of {name}", lambda s, o: gone, False
     elif state == "open" and outside.actors[_watcher_of(name)].at == "dead":
         yield MUST, f"the orphan {name} is evicted", lambda s, o: _evict(s, o, claim_id), True
-    if state in ("reserved", "launching") and not overdue and outside.faults:
-        yield FAULT, f"the deadline of {name} passes", lambda s, o: _overdue(s, o, claim_id), False
+    if state in ("reserved", "launching") and not overdue:
+        # With a live owner it is a fault; after a crash it is what must come.
+        orphaned = not any(a.claim and a.claim.id == claim_id for a in outside.actors)
+        if orphaned or outside.faults:
+            kind, spent = (MUST, 0) if orphaned else (FAULT, 1)
+            words = f"the deadline of {name} passes"
+            yield kind, words, lambda s, o: _overdue(s, o, claim_id, spent), False
     elif state == "reserved" and overdue:
         yield MUST, f"the sweep aborts {name}", lambda s, o: _abort_overdue(s, o, claim_id), True
     elif state == "launching" and order is None and _cannot_send(outside, claim_id):
@@ -227,14 +242,14 @@ def _evict(stage: Stage, outside: Outside, claim_id: str) -> Outside:
     return outside
 
 
-def _overdue(stage: Stage, outside: Outside, claim_id: str) -> Outside:
+def _overdue(stage: Stage, outside: Outside, claim_id: str, faults: int) -> Outside:
     """Time passes for one claim: its deadline, and with it its owner's trust."""
     stage.server.execute("HSET", f"{PREFIX}claim:{claim_id}", "deadline_ms", "1")
     stage.server.execute("ZADD", f"{PREFIX}deadlines", "1", claim_id)
     for w, actor in enumerate(outside.actors):
         if actor.claim and actor.claim.id == claim_id and actor.at == "posting":
             outside = outside.with_actor(w, actor._replace(late=True))
-    return outside._replace(faults=outside.faults - 1)
+    return outside._replace(faults=outside.faults - faults)
 
 
 def _abort_overdue(stage: Stage, outside: Outside, claim_id: str) -> Outside:
