@@ -9,7 +9,7 @@ from scripts.exploration.model.configurations import KNOWN, SCOPES, WITNESS
 from scripts.exploration.model.rules import PROPOSED, RULES
 
 #: Explored completely here; the rest is `scripts/explore model --config all`.
-SMALL = ("steals", "stuck-cancel", "progress", "exit", "slow-release", "rebuild-partial", "pools")
+SMALL = ("steals", "stuck-cancel", "progress", "exit", "rebuild-partial")
 
 #: What a violation without the rule begins with: the promise that is broken, not just any.
 BROKEN = {

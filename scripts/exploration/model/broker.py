@@ -1,4 +1,4 @@
-"""The broker and the people at it: arrivals, fills, cancels, positions, equity, orders of others."""
+"""The broker and the people at it: arrivals, fills, cancels, equity, orders of others."""
 
 from __future__ import annotations
 

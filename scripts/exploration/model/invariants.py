@@ -147,7 +147,7 @@ def _idle_capacity(model: Model, world: World) -> str | None:
     everybody = range(len(world.watchers))
     fitting = [w for w in everybody if ledger.fits_waiting(strict, world, w, total, crypto)]
     idle = [w for w in everybody if world.watchers[w].at in (IDLE, WAITING)]
-    if fitting and model.scope.power is None:
-        if not any(ledger.may_acquire(model, world, w) for w in idle):
-            return f"stuck: w{fitting[0]} waits, although it fits what is free"
+    served = any(ledger.may_acquire(model, world, w) for w in idle)
+    if fitting and not served and model.scope.power is None:
+        return f"stuck: w{fitting[0]} waits, although it fits what is free"
     return None

@@ -70,9 +70,7 @@ def _mend(model: Model, world: World, i: int, claim: Claim) -> Iterator[Step[Wor
     if state in sent and order.state in OVER:
         yield Step(MUST, f"c{i} is closed", ledger.close(model, world, i, order.filled))
     elif state in sent[:-2] and order.state in AT_BROKER:
-        after = world.claim(
-            i, state=OPEN, fund=0, fund_crypto=0, due=False, filled=order.filled
-        )
+        after = world.claim(i, state=OPEN, fund=0, fund_crypto=0, due=False, filled=order.filled)
         yield Step(MUST, f"c{i} is confirmed", after)
     elif state in (OPEN, EVICTING) and order.filled > claim.filled:
         yield Step(MUST, f"c{i}: the ledger learns a fill", world.claim(i, filled=order.filled))
@@ -86,9 +84,12 @@ def _mend(model: Model, world: World, i: int, claim: Claim) -> Iterator[Step[Wor
             yield Step(MUST, f"the sweep frees c{i}, not found", ledger.drop(model, world, i))
     elif state == EVICTING:
         yield from _evicting(model, world, i, claim)
-    elif state == OPEN and "orphans_evicted" in model.rules:
-        if world.watchers[model.scope.owner[i]].at == DEAD:
-            yield Step(MUST, f"the orphan c{i} is evicted", world.claim(i, state=EVICTING))
+    elif (
+        state == OPEN
+        and world.watchers[model.scope.owner[i]].at == DEAD
+        and "orphans_evicted" in model.rules
+    ):
+        yield Step(MUST, f"the orphan c{i} is evicted", world.claim(i, state=EVICTING))
 
 
 def _evicting(model: Model, world: World, i: int, claim: Claim) -> Iterator[Step[World]]:

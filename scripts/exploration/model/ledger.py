@@ -105,9 +105,7 @@ def heirless(model: Model, world: World) -> list[int]:
     return [
         i
         for i, c in enumerate(world.claims)
-        if c.state == EVICTING
-        and c.heir < 0
-        and not (c.old and "old_not_inherited" in model.rules)
+        if c.state == EVICTING and c.heir < 0 and not (c.old and "old_not_inherited" in model.rules)
     ]
 
 
@@ -241,9 +239,7 @@ def carry_out(model: Model, world: World, i: int, plan_: Plan) -> World:
 
 def _draw(world: World, i: int, amount: int) -> World:
     """Count *amount* more of claim *i* against the broker's own figure."""
-    books = world.books._replace(
-        since=world.books.since + amount, next=world.books.next + amount
-    )
+    books = world.books._replace(since=world.books.since + amount, next=world.books.next + amount)
     return world.claim(i, draw=world.claims[i].draw + amount)._replace(books=books)
 
 
@@ -254,9 +250,7 @@ def close(model: Model, world: World, i: int, filled: int) -> World:
     world = forget(world, i)
     if filled > claim.absorbed and "filled_stays_charged" in model.rules:
         noted = min(claim.noted, filled)
-        world = world.claim(
-            i, state=CLOSED, filled=filled, absorbed=claim.absorbed, noted=noted
-        )
+        world = world.claim(i, state=CLOSED, filled=filled, absorbed=claim.absorbed, noted=noted)
     if heir >= 0 and world.claims[heir].state == RESERVED:
         world = _pay(model, world, heir, freed, freed * model.scope.in_crypto[i])
     return world

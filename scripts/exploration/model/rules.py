@@ -1,7 +1,7 @@
 """The rules of the protocol that can be switched off, a sentence each.
 
-A rule that is switched off must make some configuration fail: otherwise the model does not show that
-the rule is needed. ``configurations.WITNESS`` names that configuration.
+A rule that is switched off must make some configuration fail: otherwise the model does not show
+that the rule is needed. ``configurations.WITNESS`` names that configuration.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ RULES: dict[str, str] = {
     "topup_asks_broker": "after its victims ended, a claim must fit the broker's own figure again",
     # ---- strays, silence, loss of memory
     "condemn": "an unknown order of ours is charged and canceled",
-    "strays_before_publish": "strays are condemned before the snapshot that lists them is published",
+    "strays_before_publish": "strays are condemned before the snapshot listing them is published",
     "orphans_evicted": "an open order whose owner stays silent is evicted",
     "quarantine_before_certify": "(M) nothing is certified while a POST may be on its way",
     "certificate_fences": "(M) a snapshot begun before the certificate is refused",
     "no_steal_kept": "a later certificate does not shorten the pause after a loss of memory",
     "rebuilt_canceling_evicts": "an order that is being canceled is rebuilt as `evicting`",
-    "rebuilt_fills_charged": "a rebuilt claim's fills are absorbed by a snapshot, not by the rebuild",
+    "rebuilt_fills_charged": "a rebuilt claim's fills are absorbed by a snapshot, not at once",
 }
 
 #: Rules of this model that the product does not keep (docs/model.md says what follows).

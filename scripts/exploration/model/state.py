@@ -149,6 +149,9 @@ class World(NamedTuple):
         return self._replace(budget=self.budget._replace(**{name: left}))
 
 
+NO_FAULTS = Budget()
+
+
 @dataclass(frozen=True)
 class Scope:
     """A configuration: who is there, and what may happen to them."""
@@ -160,7 +163,7 @@ class Scope:
     crypto: tuple[bool, ...] = (False, False, False)
     orders: tuple[int, ...] = (1, 1, 1)  # how many orders each watcher may send
     limits: tuple[tuple[int, int], ...] = ((4, 4),)  # (total, crypto); later ones after a move
-    budget: Budget = Budget()
+    budget: Budget = NO_FAULTS
     deadlines: bool = False  # they may pass, at any moment
     keepers: int = 0  # how many readings of the account may overlap
     positions_lag: bool = False

@@ -95,11 +95,10 @@ def _funding(model: Model, world: World, w: int) -> Iterator[Step[World]]:
     if claim.state != RESERVED:
         yield Step(MUST, f"w{w} finds c{i} gone", world.watcher(w, at=IDLE))
         return
-    if claim.due:
-        if "launch" in model.rules or _funded(model, world, i) is False:
-            gone = ledger.drop(model, world, i).watcher(w, at=IDLE)
-            yield Step(MUST, f"w{w} aborts c{i}, late", gone)
-            return
+    if claim.due and ("launch" in model.rules or _funded(model, world, i) is False):
+        gone = ledger.drop(model, world, i).watcher(w, at=IDLE)
+        yield Step(MUST, f"w{w} aborts c{i}, late", gone)
+        return
     if any(c.heir == i and c.state == EVICTING for c in world.claims):
         return
     if _funded(model, world, i):
@@ -108,7 +107,9 @@ def _funding(model: Model, world: World, w: int) -> Iterator[Step[World]]:
     plan = ledger.plan(model, world, w, i) if world.books.published else None
     if plan is None:
         gone = ledger.drop(model, world, i).watcher(w, at=IDLE)
-        yield Step(MUST, f"w{w} aborts c{i}, cannot be funded", gone)
+        nothing_filled = model.scope.power is not None and not model.scope.budget.fills
+        wrong = f"vain: c{i} got nothing of its victims" if nothing_filled else None
+        yield Step(MUST, f"w{w} aborts c{i}, cannot be funded", gone, wrong)
         return
     after = ledger.carry_out(model, world, i, plan)
     wrong = _wrong(model, world, w, plan) if plan.victims else None
@@ -117,9 +118,9 @@ def _funding(model: Model, world: World, w: int) -> Iterator[Step[World]]:
 
 def _funded(model: Model, world: World, i: int) -> bool:
     claim, need = world.claims[i], model.scope.size[i]
-    if "topup_asks_broker" in model.rules:
-        if need - claim.draw > ledger.room_at_broker(model, world):
-            return False
+    lacks_draw = model.scope.power is not None and claim.draw < need
+    if lacks_draw and "topup_asks_broker" in model.rules:
+        return False
     if "crypto_pool" not in model.rules:
         return claim.fund == need
     return claim.fund == need and claim.fund_crypto == need * model.scope.in_crypto[i]
@@ -191,10 +192,11 @@ def _deadlines(world: World) -> Iterator[Step[World]]:
                     after = after.watcher(w, at=POSTING, claim=i, late=True)
             yield Step(MUST, f"deadline of c{i} passes", after)
     for w, watcher in enumerate(world.watchers):
-        if watcher.at == POSTING and not watcher.late:
-            if world.claims[watcher.claim].state not in HOLDS_SLOT:
-                after = world.watcher(w, at=POSTING, claim=watcher.claim, late=True)
-                yield Step(MUST, f"trust of w{w} passes", after)
+        if watcher.at != POSTING or watcher.late:
+            continue
+        if world.claims[watcher.claim].state not in HOLDS_SLOT:
+            after = world.watcher(w, at=POSTING, claim=watcher.claim, late=True)
+            yield Step(MUST, f"trust of w{w} passes", after)
 
 
 def in_flight(world: World) -> bool:

@@ -44,7 +44,8 @@ def explore(scene: Sequence[str], depth: int, faults: int = 1) -> Result:
         return Node(key, stage.save(), view, outside)
 
     def steps(at: Node) -> Iterator[Step[Node]]:
-        assert at.saved is not None and at.view is not None
+        assert at.saved is not None
+        assert at.view is not None
         plain: Node | None = None
         for kind, label, act, _ in moves(at.view, at.outside):
             stage.server.restore(at.saved)
@@ -73,7 +74,8 @@ def explore(scene: Sequence[str], depth: int, faults: int = 1) -> Result:
 
 def _differs(once: Node, twice: Node) -> str | None:
     """A repeated call must leave what one call leaves."""
-    assert once.view is not None and twice.view is not None
+    assert once.view is not None
+    assert twice.view is not None
     same = twice.outside._replace(faults=once.outside.faults)
     if canonical(once.view, once.outside) != canonical(twice.view, same):
         return "repeat: the second identical call changed something"

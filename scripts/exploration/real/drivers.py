@@ -6,6 +6,7 @@ afterwards, or None when it is not its turn.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 from scripts.exploration.explorer import FAULT, MUST, READING
@@ -91,9 +92,12 @@ def _watcher(view: View, outside: Outside, w: int, actor: Actor) -> Iterator[Mov
         sent = outside.with_order(Order(claim.id, w, "wire"))
         sent = sent.with_actor(w, actor._replace(at="out"))
         yield MUST, f"{name} writes its POST", lambda s, o: sent, False
-    elif actor.at == "out" and view.state(claim.id) in ("gone", "closed"):
-        if order is None or order.status in OVER:
-            yield MUST, f"{name} hears of its end", lambda s, o: _heartbeat(s, o, w, claim), True
+    elif (
+        actor.at == "out"
+        and view.state(claim.id) in ("gone", "closed")
+        and (order is None or order.status in OVER)
+    ):
+        yield MUST, f"{name} hears of its end", lambda s, o: _heartbeat(s, o, w, claim), True
 
 
 def _acquire(stage: Stage, outside: Outside, w: int) -> Outside:
@@ -123,10 +127,8 @@ def _topup(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
 
 
 def _abort(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
-    try:
+    with contextlib.suppress(Refused):
         stage.coordinator.abort(claim)
-    except Refused:
-        pass
     return _idle(outside, w)
 
 
@@ -148,10 +150,8 @@ def _too_early(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
 
 
 def _unsent(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
-    try:
+    with contextlib.suppress(Refused):
         stage.coordinator.unlaunch(claim, "late", refused=False)
-    except Refused:
-        pass
     return _idle(outside, w)
 
 
@@ -284,10 +284,8 @@ def _begin(stage: Stage, outside: Outside) -> Outside:
 def _publish(stage: Stage, outside: Outside) -> Outside:
     assert outside.reading is not None
     sequence, term, total, crypto = outside.reading
-    try:
+    with contextlib.suppress(StaleSnapshot, Deposed):
         stage.publish(sequence, (total, crypto), term)
-    except (StaleSnapshot, Deposed):
-        pass
     return outside._replace(reading=None)
 
 
@@ -296,7 +294,8 @@ def _standby(stage: Stage, outside: Outside) -> Outside:
     stage.server.execute("DEL", f"{PREFIX}keeper")
     standby = WorkStealingCoordinator(stage.client, stage.coordinator.settings, owner="standby")
     held, term = standby.lease(10)
-    assert held and isinstance(term, int)
+    assert held
+    assert isinstance(term, int)
     sequence = standby.begin_snapshot(term, lag_ms=0)
     stage.publish(sequence, outside.positions, term)
     return outside._replace(faults=outside.faults - 1, term=term)

@@ -1,4 +1,4 @@
-"""The server's keys as an exploration needs them: to choose steps, to judge, to tell states apart."""
+"""The server's keys as an exploration needs them: to choose steps, judge, tell states apart."""
 
 from __future__ import annotations
 
@@ -12,18 +12,46 @@ PREFIX = keyspace.prefix("paper") + ":"
 
 #: What no decision reads, or what `Outside` and the frozen clock determine.
 _IGNORED = frozenset(
-    "policy quotes counters decisions audit steals dry-steals tiers watchers watched "
-    "beats claims keeper".split()
+    [
+        "policy",
+        "quotes",
+        "counters",
+        "decisions",
+        "audit",
+        "steals",
+        "dry-steals",
+        "tiers",
+        "watchers",
+        "watched",
+        "beats",
+        "claims",
+        "keeper",
+    ]
 )
 _IGNORED_KINDS = ("ended:", "wake:", "pair:", "seen:", "fills:", "ticket:")
 
 #: Fields of a claim that only name it, its owner or a moment.
 _NAMES = frozenset(
-    "fence request launch_request owner steal_id created_ms evicted_ms opened_ms launched_ms "
-    "filled_ms order_id qty limit strategy side".split()
+    [
+        "fence",
+        "request",
+        "launch_request",
+        "owner",
+        "steal_id",
+        "created_ms",
+        "evicted_ms",
+        "opened_ms",
+        "launched_ms",
+        "filled_ms",
+        "order_id",
+        "qty",
+        "limit",
+        "strategy",
+        "side",
+    ]
 )
 _LEDGER_NAMES = frozenset(
-    "seq about policy_version certified_ms begun_ms account_ms run repl".split()
+    ["seq", "about", "policy_version", "certified_ms", "begun_ms", "account_ms", "run", "repl"]
 )
 _SEQUENCES = ("begun", "snapshot", "cert_snapshot")
 
@@ -59,15 +87,14 @@ class View:
 def canonical(view: View, outside: Outside) -> str:
     """The state as a text that is equal for states that differ only in ids, numbers and history."""
     content: list[Any] = []
-    for name, (kind, value, at) in view.keys.items():
+    for name, (kind, raw, at) in view.keys.items():
+        value = raw
         if name in _IGNORED or name.startswith(_IGNORED_KINDS):
             continue
         if name.startswith("claim:"):
-            value = {k: v for k, v in value.items() if k not in _NAMES and k != "noted_in"}
+            value = {k: v for k, v in raw.items() if k not in _NAMES and k != "noted_in"}
         elif name == "ledger":
-            value = {
-                k: v for k, v in value.items() if k not in _LEDGER_NAMES and k not in _SEQUENCES
-            }
+            value = {k: v for k, v in raw.items() if k not in _LEDGER_NAMES and k not in _SEQUENCES}
         content.append((name, sorted(value.items()) if kind in ("hash", "zset") else value, at))
     actors = [
         (a.at, a.claim.id if a.claim else "", a.asked, a.late, _fenced(view, a.claim))
@@ -75,8 +102,16 @@ def canonical(view: View, outside: Outside) -> str:
     ]
     reading = outside.reading and outside.reading[1:]
     text = repr(
-        (content, _ranks(view, outside), actors, sorted(outside.orders), outside.positions)
-        + (reading, outside.faults, outside.term)
+        (
+            content,
+            _ranks(view, outside),
+            actors,
+            sorted(outside.orders),
+            outside.positions,
+            reading,
+            outside.faults,
+            outside.term,
+        )
     )
     ids = sorted(set(_ID.findall(text)))
     order = {claim_id: f"<{n}>" for n, claim_id in enumerate(ids)}

@@ -1,4 +1,4 @@
-"""Where an exploration begins: scripted steps without a fault, so that depth is spent on the rest."""
+"""Where an exploration begins: scripted steps without a fault, so that depth is for the rest."""
 
 from __future__ import annotations
 

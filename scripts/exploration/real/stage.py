@@ -107,10 +107,11 @@ class Stage:
         server = MemoryServer(lambda: _NOW_US)
         client = Client(server)
         coordinator = WorkStealingCoordinator(
-            client, Settings(crypto_symbols=("BTCUSD", "ETHUSD")), owner="keeper"
+            client, Settings(crypto_symbols=frozenset({"BTCUSD", "ETHUSD"})), owner="keeper"
         )
         held, term = coordinator.lease(10)
-        assert held and term == 1
+        assert held
+        assert term == 1
         coordinator.certify(1)
         coordinator.publish_session(True, 3600, 1)
         for symbol, _, _, away in WATCHERS:
