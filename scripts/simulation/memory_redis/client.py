@@ -41,7 +41,7 @@ class MemoryRedis(redis.Redis):
 
     def _converted(self, args: Any, options: dict[str, Any], reply: Any) -> Any:
         options.pop("keys", None)
-        callbacks: dict[str, Any] = self.response_callbacks  # type: ignore[assignment]
+        callbacks: dict[str, Any] = self.response_callbacks
         convert = callbacks.get(str(args[0]))
         return convert(reply, **options) if convert else reply
 
