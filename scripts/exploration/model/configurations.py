@@ -68,7 +68,6 @@ _SCOPES = (
         "foreign",
         "a person places an order, which fills",
         limits=((6, 6),),
-        budget=Budget(fills=1),
         keepers=1,
         foreign_size=2,
     ),
