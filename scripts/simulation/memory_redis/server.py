@@ -187,7 +187,7 @@ def _dumped(entry: Any) -> tuple[str, Any, int | None]:
     elif kind in ("hash", "zset"):
         value = dict(sorted(entry.map.items()))
     elif kind == "list":
-        value = list(entry.items.values())
+        value = list(entry["items"].values())
     else:
         items = [list(item.values()) for item in entry["items"].values()]
         value = [(f"{i[0]}-{i[1]}", dict(zip(i[2::2], i[3::2], strict=True))) for i in items]

@@ -1,0 +1,1 @@
+"""The steal protocol as a state machine small enough to look at every state (docs/model.md)."""

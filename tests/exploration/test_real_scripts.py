@@ -1,0 +1,88 @@
+"""The real scripts: nothing wrong to a small depth, and spoiled Lua is noticed there."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.exploration.real.checking import explore
+from scripts.exploration.real.scenes import SCENES
+from scripts.exploration.real.stage import planted
+
+#: Scene -> depth that takes a second or two.
+DEPTHS = {"empty": 4, "full": 5, "stealing": 5}
+
+#: (file, right, wrong, scene, what is said): each is a slip of one line.
+PLANTED = (
+    (
+        "include/claims.lua",
+        "  charge(total, crypto)\n  -- The release",
+        "  -- The release",
+        "stealing",
+        "charges: ",
+    ),
+    ("abort.lua", "disown_victims(c)\n", "\n", "stealing", "heir: ETHUSD|heir: BTCUSD"),
+    (
+        "close.lua",
+        "local freed = c.need - filled\n",
+        "local freed = c.need\n",
+        "stealing",
+        "paid early: ",
+    ),
+    (
+        "include/record.lua",
+        "'work_steal_success_total', 1)",
+        "'work_steal_success_total', 2)",
+        "full",
+        "record: ",
+    ),
+    (
+        "acquire.lua",
+        "c.request == request and c.state == 'reserved'",
+        "false",
+        "full",
+        "repeat: ",
+    ),
+    (
+        "launch.lua",
+        "if c.pending > 0 or c.fund < c.need or c.fund_crypto < c.need * c.weight.crypto then",
+        "if false then",
+        "stealing",
+        "heir: |cap: |zero: |charges: |paid early: ",
+    ),
+)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_nothing_is_wrong_to_a_small_depth(scene: str) -> None:
+    result = explore(SCENES[scene], DEPTHS[scene])
+    assert result.violation is None, result.trace
+    assert result.states > 50
+
+
+@pytest.mark.parametrize(("file", "right", "wrong", "scene", "said"), PLANTED)
+def test_spoiled_lua_is_noticed(file: str, right: str, wrong: str, scene: str, said: str) -> None:
+    with planted(file, right, wrong):
+        result = explore(SCENES[scene], 5)
+    assert result.violation
+    assert result.violation.startswith(tuple(said.split("|"))), result.violation
+    assert len(result.trace) <= 5
+
+
+def test_after_spoiling_the_scripts_are_the_right_ones_again() -> None:
+    with planted("abort.lua", "disown_victims(c)\n", "\n"):
+        assert explore(SCENES["stealing"], 3).violation
+    assert explore(SCENES["stealing"], 3).violation is None
+
+
+def test_what_is_not_there_cannot_be_spoiled() -> None:
+    with (
+        pytest.raises(ValueError, match="not there exactly once"),
+        planted("abort.lua", "gravity", ""),
+    ):
+        pass
+
+
+def test_interleavings_meet_again() -> None:
+    """The canonical form leaves out ids and numbers: many roads lead to the same state."""
+    result = explore(SCENES["empty"], 4)
+    assert result.states < result.transitions / 2
