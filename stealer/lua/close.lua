@@ -45,7 +45,7 @@ else
 end
 save_ledger()
 count('closed:' .. status)
-if why ~= '' then audit('close', id, 'keeper', why) end
+if (why or '') ~= '' then audit('close', id, 'keeper', why) end
 wake(c.slot)
 if heir_slot then wake(heir_slot) end
 if freed > 0 then wake_best() end

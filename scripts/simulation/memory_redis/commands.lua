@@ -216,6 +216,19 @@ function commands.HDEL(a)
   return gone
 end
 
+function commands.HSETNX(a)
+  if #a ~= 3 then wrong_number('HSETNX') end
+  local entry = find(a[1], 'hash')
+  if entry and entry.map[a[2]] ~= nil then return 0 end
+  return commands.HSET(a)
+end
+
+function commands.HVALS(a)
+  local entry, reply = find(a[1], 'hash'), {}
+  for i, name in ipairs(entry and entry.names or {}) do reply[i] = entry.map[name] end
+  return reply
+end
+
 function commands.HEXISTS(a)
   local entry = find(a[1], 'hash')
   return entry and entry.map[a[2]] ~= nil and 1 or 0
