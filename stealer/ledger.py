@@ -35,11 +35,6 @@ from stealer.replies import AccountFigures, Candidate, Server, Standing, Task
 from stealer.scripts import INJECTED_IDENTITY_KEY, Scripts, not_text, text, translated
 from stealer.settings import Settings
 
-#: How long positions may lag behind fills at the broker, in ms: fills younger than this when a
-#: snapshot begins are not absorbed by it.
-POSITION_LAG_MS = 2_000
-
-
 #: How long one launch waits for the replicas that STEALER_WAIT_REPLICAS asks for, in ms.
 REPLICAS_MS = 1_000
 
@@ -323,12 +318,15 @@ class Ledger:
             "forecast", symbol, valid_strategy(strategy), int(crypto), worth, ttl, source, int(weak)
         )
 
-    def begin_snapshot(self, term: int = 0, lag_ms: int = POSITION_LAG_MS) -> int:
+    def begin_snapshot(self, term: int = 0, lag_ms: int | None = None) -> int:
         """Start reading an account snapshot; its sequence number.
+
+        :param lag_ms: how long positions may lag behind fills, if not as in the settings.
 
         :raises Uncertified, Deposed:
         """
-        reply = self._run("begin", term, lag_ms)
+        lag = int(self.settings.position_lag_seconds * 1000) if lag_ms is None else lag_ms
+        reply = self._run("begin", term, lag)
         raise_for(reply[0], "begin")
         return int(reply[1])
 

@@ -208,6 +208,11 @@ class Settings:
     account_stale_seconds: float = _setting(
         15.0, "STEALER_ACCOUNT_STALE_SECONDS", rules.seconds(), policy=True
     )
+    #: How long positions may lag behind fills at the broker: a snapshot reads them that much later
+    #: than the orders, and fills younger than this when it begins are not absorbed by it.
+    position_lag_seconds: float = _setting(
+        2.0, "STEALER_POSITION_LAG_SECONDS", rules.seconds(), policy=True
+    )
     quote_stale_seconds: float = _setting(
         15.0, "STEALER_QUOTE_STALE_SECONDS", rules.seconds(), policy=True
     )
@@ -248,6 +253,12 @@ class Settings:
                 f"it must be more than STEALER_TRUST_SECONDS ({self.trust_seconds:g}) and "
                 f"STEALER_ACCOUNT_STALE_SECONDS ({self.account_stale_seconds:g}) together, "
                 "or a late order outlives it"
+            )
+        if self.position_lag_seconds >= self.account_stale_seconds:
+            raise SettingsError(
+                f"STEALER_POSITION_LAG_SECONDS={self.position_lag_seconds:g} is not allowed: it "
+                f"must be less than STEALER_ACCOUNT_STALE_SECONDS ({self.account_stale_seconds:g}), or "
+                "every snapshot is stale when it is published"
             )
         self._check_redis()
         if self.is_live and self.account == "paper":

@@ -38,6 +38,7 @@ from stealer.signals import StopFlag, on_stop
 #: Real seconds: the demo is on one machine, so little time is needed for what may be in flight.
 TIMES = {
     "STEALER_TRUST_SECONDS": "2",
+    "STEALER_POSITION_LAG_SECONDS": "0.2",
     "STEALER_ACCOUNT_STALE_SECONDS": "4",
     "STEALER_QUOTE_STALE_SECONDS": "4",
     "STEALER_QUARANTINE_SECONDS": "8",

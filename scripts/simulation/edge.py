@@ -251,9 +251,10 @@ class Edge:
         result: BrokerAccount = self._read("account", answer)
         return result
 
-    def snapshot(self) -> AccountSnapshot:
+    def snapshot(self, between: Callable[[], None] = lambda: None) -> AccountSnapshot:
         """Orders, then positions, then the account."""
         orders = self.open_orders()
+        between()
         positions = self.positions()
         return AccountSnapshot(orders, positions, self.account())
 

@@ -290,10 +290,11 @@ class AlpacaBroker:
             self._client.read("read account", lambda c: c.trading.get_account())
         )
 
-    def snapshot(self) -> AccountSnapshot:
+    def snapshot(self, between: Callable[[], None] = lambda: None) -> AccountSnapshot:
         """Orders, then positions, then the account: that order is a rule of the protocol."""
         warnings: list[str] = []
         orders = self._open_orders(warnings)
+        between()
         positions = self.positions()
         return AccountSnapshot(orders, positions, self.account(), tuple(warnings))
 

@@ -144,11 +144,12 @@ class Broker(Protocol):
         """The account's figures in dollars."""
         ...
 
-    def snapshot(self) -> AccountSnapshot:
+    def snapshot(self, between: Callable[[], None] = lambda: None) -> AccountSnapshot:
         """Orders, **then** positions, then the account (PROTOCOL, "Account snapshot").
 
         An order that fills between the two reads is then counted twice for a moment; the other
-        way round it would be counted zero times, and the cap would break.
+        way round it would be counted zero times, and the cap would break. *between* is called
+        between orders and positions, to wait until positions show all that is in no list any more.
         """
         ...
 

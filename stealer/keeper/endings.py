@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from stealer.broker.interface import Broker
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.evidence import VANISHED, BrokerOrder
-from stealer.ledger import POSITION_LAG_MS
 from stealer.model import Claim
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,8 @@ class Endings:
         if last is None or not (last.is_terminal or last.id in self._counted):
             return False
         # Also for a successor that is over: what it filled must be in the positions by now.
-        if self._counted_at - self._replaced_at[claim.id] < POSITION_LAG_MS / 1000:
+        lag = self._coordinator.settings.position_lag_seconds
+        if self._counted_at - self._replaced_at[claim.id] < lag:
             return False
         self._coordinator.close(claim.id, order, f"replaced by hand by order {last.id}")
         return True

@@ -108,10 +108,15 @@ class Keeper:
         return not spoiled
 
     def _account(self, term: int) -> None:
-        """begin, read orders, then positions, then the account; condemn strays; publish."""
+        """begin, read orders, then positions, then the account; condemn strays; publish.
+
+        A fill that no claim speaks of (a person's order, or one of ours whose claim was lost) is
+        in no list any more and not yet in the positions, for as long as those lag. So they are
+        read that much later, and such a fill is not counted zero times.
+        """
         began_at = self._monotonic()
         sequence = self.coordinator.begin_snapshot(term)
-        snapshot = self._broker.snapshot()
+        snapshot = self._broker.snapshot(self._wait_for_positions)
         self._orders = snapshot.orders
         account = self.coordinator.settings.account
         for warning in snapshot.warnings:
@@ -131,6 +136,10 @@ class Keeper:
             self._reconciler.endings.published(snapshot.orders, began_at)
         except StaleSnapshot as error:
             log.info("%s", error)
+
+    def _wait_for_positions(self) -> None:
+        """Between orders and positions."""
+        self._sleep(self.coordinator.settings.position_lag_seconds)
 
     def _mend(self) -> None:
         """Compare what was listed with the claims, also when the account could not be published."""

@@ -30,6 +30,7 @@ if (c.ticket or '') ~= '' and filled > 0 then
   redis.call('RPUSH', K.fills(c.ticket), id .. ' ' .. filled_qty)
   redis.call('PEXPIRE', K.fills(c.ticket), int(fills_ms))
 end
+spend_cash(c, filled)
 local heir_slot = pay_heir(c, freed)
 unindex(c)
 remember_end(c, status, filled_qty, c.cause or '', c.by or '')

@@ -30,6 +30,8 @@ elseif (c.order_id or '') == '' then
 end
 filled = math.min(num(filled), c.need)
 if filled > c.filled then
+  spend_cash(c, filled)
+  save_ledger()
   redis.call('HSET', K.claim(id), 'filled', int(filled), 'filled_qty', filled_qty,
       'filled_ms', int(NOW))
   redis.call('ZADD', K.unabsorbed, int(NOW), id)

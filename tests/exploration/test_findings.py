@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from scripts.simulation.memory_redis import MemoryRedis, MemoryServer
 from stealer.model import Verdict
 from tests.coordination.desk import Desk
 
 
-@pytest.mark.xfail(reason="topup does not ask for the broker's own figure again")
 def test_a_thief_whose_victim_filled_asks_for_the_brokers_figure_again() -> None:
     """The ledger has room for it; the broker's own buying power has none left."""
     desk = Desk(MemoryRedis(MemoryServer(lambda: 1_704_300_000_000_000))).open_shop()

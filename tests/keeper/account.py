@@ -85,8 +85,9 @@ class AccountBroker(ScriptedBroker):
         plenty = Decimal(4_000_000_000)
         return BrokerAccount(self.equity, self.equity, self.cash, plenty, plenty, Decimal(4))
 
-    def snapshot(self) -> AccountSnapshot:
+    def snapshot(self, between: Callable[[], None] = lambda: None) -> AccountSnapshot:
         orders = self.open_orders()
+        between()
         self.after_orders()
         positions = self.positions()
         self.after_positions()

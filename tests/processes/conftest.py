@@ -14,6 +14,7 @@ from tests.watchers.test_fleet_end_to_end import World
 SHORT = {
     "STEALER_RESERVE_SECONDS": "3",
     "STEALER_TRUST_SECONDS": "1",
+    "STEALER_POSITION_LAG_SECONDS": "0.2",
     "STEALER_ACCOUNT_STALE_SECONDS": "3",
     "STEALER_QUARANTINE_SECONDS": "5",
     "STEALER_ORPHAN_SECONDS": "4",

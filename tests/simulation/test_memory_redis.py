@@ -62,6 +62,8 @@ MAKERS: list[Maker] = [
     lambda r: ["HGETALL", r.choice(KEYS["h"])],
     lambda r: ["HDEL", r.choice(KEYS["h"]), r.choice(NAMES), r.choice(NAMES)],
     lambda r: ["HLEN", r.choice(KEYS["h"])],
+    lambda r: ["HVALS", r.choice(KEYS["h"])],
+    lambda r: ["HSETNX", r.choice(KEYS["h"]), r.choice(NAMES), r.choice(NAMES)],
     lambda r: ["HEXISTS", r.choice(KEYS["h"]), r.choice(NAMES)],
     lambda r: ["HINCRBY", r.choice(KEYS["h"]), r.choice(NAMES), r.choice(["1", "-4"])],
     lambda r: [

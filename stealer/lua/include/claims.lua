@@ -94,6 +94,14 @@ local function wake_best()
   if slot then wake(slot) end
 end
 
+-- A stock buy's fill is paid in cash, which its charge does not count against, and the broker's figure
+-- does not show it before the next snapshot: a crypto order must not be granted that cash again.
+local function spend_cash(c, filled)
+  if c.crypto ~= '1' and c.side == 'buy' and filled > c.filled then
+    draw_power(0, filled - c.filled)
+  end
+end
+
 -- `freed` micro-dollars of victim `v` go first to what its heir still lacks, the rest is free.
 -- Returns the heir's slot, to be woken once the ledger is saved, or nil.
 local function pay_heir(v, freed)
