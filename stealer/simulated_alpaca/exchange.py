@@ -88,7 +88,7 @@ class Exchange:
         self._events = 0
         self._releasing: deque[Order] = deque()
         self._last_close = nyse.last_close(self.market_time)
-        self.judge.observe(self.present, self.market.marks())
+        self.judge.observe(self.present, self.market.marks(), self.account)
 
     # --- time ----------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Exchange:
     def _tick(self, at: float) -> None:
         self.present = at
         self.market.move(self.clock.at(at))
-        self.judge.observe(at, self.market.marks())
+        self.judge.observe(at, self.market.marks(), self.account)
         while self._releasing and (self._releasing[0].ended_due or 0.0) <= at:
             self._releasing.popleft()
         for order in list(self.live.values()):

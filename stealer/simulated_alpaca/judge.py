@@ -6,9 +6,11 @@ It knows nothing of any client's ledger. At each accepted entry order it values,
 - `crypto`: limit = cash + crypto positions, exposure = crypto positions + remaining notional of
   live crypto buys (judged when the order is a crypto buy).
 
-A client can know prices only as of a short while ago. So the present cash, positions and orders are
+A client can know prices and fills only as of a short while ago. So present positions and orders are
 valued at **every** price vector seen in the trailing window, and the cap is broken only if exposure
-is above the limit under all of them. An order that only reduces a position is not an entry.
+is above the limit under all of them; and the crypto limit is the larger of the present one and the
+one of that moment, since a stock that fills takes cash away at once. An order that only reduces a
+position is not an entry.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Judge:
 
     leverage: Decimal
     window: float
-    marks: deque[tuple[float, dict[str, Decimal]]] = field(default_factory=deque)
+    #: Time, prices, and the crypto limit at that time.
+    marks: deque[tuple[float, dict[str, Decimal], Decimal]] = field(default_factory=deque)
     orders_opened: int = 0
     entries_judged: int = 0
     fills: int = 0
@@ -51,9 +54,12 @@ class Judge:
     violations: list[dict[str, Any]] = field(default_factory=list)
     max_ratio: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(POOLS, ZERO))
 
-    def observe(self, real: float, marks: dict[str, Decimal]) -> None:
-        """A price vector that clients may have seen at ``real``."""
-        self.marks.append((real, marks))
+    def observe(self, real: float, marks: dict[str, Decimal], account: Account) -> None:
+        """A price vector, and the account, that clients may have seen at ``real``."""
+        held = (
+            p.qty * marks.get(s, ZERO) for s, p in account.positions.items() if p.asset.is_crypto
+        )
+        self.marks.append((real, marks, account.cash + sum(held, ZERO)))
         # One vector from before the window stays: it was in force when the window began.
         while len(self.marks) > 1 and self.marks[1][0] < real - self.window:
             self.marks.popleft()
@@ -91,11 +97,13 @@ class Judge:
     ) -> None:
         best: tuple[Decimal, Decimal, Decimal] | None = None
         broken = True
-        for _, marks in self.marks:
+        for _, marks, crypto_limit in self.marks:
             figures = self.pool_figures(pool, entries, account, marks)
             if figures is None:
                 continue
             exposure, limit = figures
+            if pool == "crypto":
+                limit = max(limit, crypto_limit)
             broken = broken and exposure > limit + TOLERANCE
             ratio = exposure / limit if limit > 0 else (NO_LIMIT_RATIO if exposure > 0 else ZERO)
             if best is None or ratio < best[0]:

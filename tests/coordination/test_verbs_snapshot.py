@@ -153,3 +153,27 @@ def test_a_reservation_given_up_is_room_at_the_broker_again(desk: Desk) -> None:
     for _ in range(3):
         desk.coordinator.abort(desk.reserve("AAPL", usd=10_000))
     assert (desk.charged(), desk.free()) == (0, 20_000)
+
+
+def fits(desk: Desk, usd: float) -> bool:
+    return desk.coordinator.can_open_order("BTCUSD", "maxdiff", 100, usd / 100)
+
+
+def test_a_stocks_fill_is_paid_in_cash_that_no_crypto_order_is_granted_again(desk: Desk) -> None:
+    """Until a snapshot shows it, the broker's figure still has the cash."""
+    desk.account(20_000, cash=10_000, power_cash=10_000)
+    stock = desk.open("AAPL", usd=8_000)
+    assert fits(desk, 9_900)
+    desk.fill(stock, 40)  # 4,000 dollars
+    assert not fits(desk, 6_001)
+    assert fits(desk, 6_000)
+    desk.cancel(stock, filled=60)
+    assert not fits(desk, 4_001)
+    assert fits(desk, 4_000)
+
+
+def test_a_short_sales_fill_takes_no_cash(desk: Desk) -> None:
+    desk.account(20_000, cash=10_000, power_cash=10_000)
+    stock = desk.open("AAPL", usd=8_000, side="sell")
+    desk.fill(stock, 40)
+    assert fits(desk, 9_900)

@@ -15,6 +15,7 @@ from stealer.keeper.reconcile import LOOKUPS_A_PASS
 from stealer.model import Claim, State
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
+from tests.keeper.conftest import keeper_of
 from tests.support import ManualClock
 
 #: An id in our own form that no claim stands behind.
@@ -523,3 +524,19 @@ def test_a_claim_says_what_its_order_says_and_is_charged_for_the_larger(
     broker.execute(claim.id)
     keeper.run_once()
     assert held(desk) >= qty * limit
+
+
+def test_positions_are_read_later_than_orders_by_the_time_they_may_lag(
+    desk: Desk, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    """A person's order that filled just before the orders were listed is in neither reading else."""
+    keeper = keeper_of(desk, broker, manual_clock, "keeper-a")
+    between: list[float] = []
+    keeper._sleep = between.append
+    read: list[int] = []
+    broker.after_orders = lambda: read.append(len(between))
+
+    keeper.run_once()
+
+    assert between == [desk.settings.position_lag_seconds]
+    assert read == [1], "after the orders, before the positions"

@@ -63,6 +63,27 @@ def test_a_client_may_act_on_prices_inside_the_window(age: float, violations: in
     assert bench.exchange.judge.cap_violations == violations
 
 
+@pytest.mark.parametrize(("age", "violations"), [(3.0, 0), (20.0, 1)])
+def test_a_client_may_not_know_yet_that_a_stock_filled_and_took_cash(
+    age: float, violations: int
+) -> None:
+    bench = lenient(judge_window=5.0)
+    bench.submit("TSLA", "buy", 500)  # 50,000 of the 100,000 dollars
+    bench.wait(1)
+    assert bench.exchange.account.cash < 51_000
+    bench.wait(age)
+    bench.submit("BTC/USD", "buy", 2, 30_000)
+    assert bench.exchange.judge.cap_violations == violations
+
+
+def test_crypto_that_filled_is_not_counted_as_cash_and_as_coins() -> None:
+    bench = lenient(judge_window=5.0)
+    bench.submit("BTC/USD", "buy", 1, 52_000)
+    bench.wait(1)
+    bench.submit("BTC/USD", "buy", 2, 30_000)
+    assert bench.exchange.judge.cap_violations == 1
+
+
 def test_an_exit_is_never_exposure_even_beyond_the_cap() -> None:
     bench = lenient()
     bench.submit("TSLA", "buy", 1900)
