@@ -41,6 +41,7 @@ class ListedOrder:
     order_id: str
     filled_qty: Decimal
     filled: int
+    is_ending: bool
 
     @property
     def slot(self) -> str:
@@ -65,6 +66,7 @@ class ListedOrder:
             self.order_id,
             decimal_text(self.filled_qty),
             self.filled,
+            int(self.is_ending),
         ]
 
 
@@ -97,4 +99,5 @@ def listed_order(
         order_id=order.id,
         filled_qty=order.filled_qty,
         filled=min(need_of(order.side, order.filled_qty, limit), need),
+        is_ending=order.status == "pending_cancel",
     )

@@ -257,7 +257,7 @@ class Settings:
         if self.position_lag_seconds >= self.account_stale_seconds:
             raise SettingsError(
                 f"STEALER_POSITION_LAG_SECONDS={self.position_lag_seconds:g} is not allowed: it "
-                f"must be less than STEALER_ACCOUNT_STALE_SECONDS ({self.account_stale_seconds:g}), "
+                f"must be less than STEALER_ACCOUNT_STALE_SECONDS={self.account_stale_seconds:g}, "
                 "or every snapshot is stale when it is published"
             )
         self._check_redis()

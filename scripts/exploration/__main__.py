@@ -12,7 +12,7 @@ import click
 from scripts.exploration.explorer import Result
 from scripts.exploration.model import checking
 from scripts.exploration.model.configurations import KNOWN, SCOPES
-from scripts.exploration.model.rules import PROPOSED, RULES
+from scripts.exploration.model.rules import BY_REQUEST, RULES
 
 JSON_FILE = click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 DEPTH = click.IntRange(min=1)
@@ -60,7 +60,7 @@ def _list() -> None:
         click.echo(f"{name:16} {scope.about}")
     click.echo()
     for name, text in RULES.items():
-        kept = "; proposed, not kept by the product" if name in PROPOSED else ""
+        kept = "; explored where a configuration asks for it" if name in BY_REQUEST else ""
         click.echo(f"{name:26} {text}{kept}")
 
 

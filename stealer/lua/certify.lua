@@ -12,7 +12,7 @@ a later certification does not shorten it.
 KEYS 1 account prefix
 ARGV term, no-steal ms, what `identity` answered ('RUN/REPL/CERTIFICATE', '' for whatever is here),
      number of policy texts, policy field, value, ..., number of ended, claims whose orders are over,
-     ..., then fifteen fields (include/rebuild) of each order that is live
+     ..., then sixteen fields (include/rebuild) of each order that is live
 Reply {'ok', epoch, claims made, reservations dropped}; {'deposed'|'replica'|'moved'} ]]
 --@include prelude
 --@include identity

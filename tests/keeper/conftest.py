@@ -42,7 +42,7 @@ def desk_on(client: redis.Redis, **settings: Any) -> Desk:
 
 
 def keeper_of(desk: Desk, broker: AccountBroker, clock: ManualClock, owner: str) -> Keeper:
-    """A keeper of the desk's account; its lease lasts longer than any test. Its pauses take no time:
+    """A keeper of the desk's account; its lease outlasts any test. Its pauses take no time:
     what a test waits for, it waits for by itself.
     """
     coordinator = WorkStealingCoordinator(desk.client, desk.settings, owner=owner)

@@ -14,7 +14,7 @@ from stealer.keeper import certification
 from stealer.keeper.keeper import Keeper
 from stealer.model import Claim, State
 from stealer.settings import Settings
-from tests.coordination.desk import Desk
+from tests.coordination.desk import Desk, micro
 from tests.keeper.account import AccountBroker
 from tests.keeper.conftest import desk_on, keeper_of
 from tests.support import ManualClock
@@ -391,3 +391,18 @@ def test_what_may_have_lost_cooldowns_is_followed_by_one_cooldown_without_steals
         assert "lost its memory" in decision.detail
         left = desk.figure("no_steal_until") * 1_000_000 - desk.coordinator.now_ms()
         assert 0 < left <= desk.settings.cooldown_seconds * 1000
+
+
+def test_an_order_that_is_being_canceled_is_no_victim_and_its_capacity_is_waited_for(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    """Whoever asked for the cancel was forgotten, the cancel goes on."""
+    lost = opened(desk, broker, "AAPL", usd=3_000)
+    flush(desk)
+    broker.put(lost.id, "AAPL", id=lost.order_id, qty=lost.qty, status="pending_cancel")
+
+    certify_again(keeper, manual_clock)
+
+    assert (desk.state(lost), desk.now(lost).heir, desk.charged()) == ("evicting", "", 3_000)
+    assert desk.coordinator.get_steal_candidates() == []
+    assert desk.cancel(lost) == micro(3_000)

@@ -529,7 +529,7 @@ def test_a_claim_says_what_its_order_says_and_is_charged_for_the_larger(
 def test_positions_are_read_later_than_orders_by_the_time_they_may_lag(
     desk: Desk, broker: AccountBroker, manual_clock: ManualClock
 ) -> None:
-    """A person's order that filled just before the orders were listed is in neither reading else."""
+    """A person's order that filled just before the listing would be in neither reading."""
     keeper = keeper_of(desk, broker, manual_clock, "keeper-a")
     between: list[float] = []
     keeper._sleep = between.append

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from scripts.exploration.explorer import Explorer, Result, Step
 from scripts.exploration.model import broker, invariants, keeper, watchers
 from scripts.exploration.model.ledger import Model
-from scripts.exploration.model.rules import PRODUCT, PROPOSED, RULES
+from scripts.exploration.model.rules import BY_REQUEST, PRODUCT, RULES
 from scripts.exploration.model.state import Scope, World
 
 
@@ -20,7 +20,7 @@ def rules_for(scope: Scope, without: Iterable[str] = ()) -> frozenset[str]:
     unknown = without - RULES.keys()
     if unknown:
         raise ValueError(f"no rule is called {', '.join(sorted(unknown))}")
-    return (PRODUCT | ({scope.proposed} & PROPOSED)) - without
+    return (PRODUCT | ({scope.also} & BY_REQUEST)) - without
 
 
 def explore(scope: Scope, without: Iterable[str] = (), depth: int | None = None) -> Result:

@@ -78,7 +78,7 @@ _SCOPES = (
         keepers=1,
         foreign_size=2,
         foreign_lags=True,
-        proposed="positions_after_lag",
+        also="positions_after_lag",
     ),
     Scope(
         "exit",
@@ -97,14 +97,14 @@ _SCOPES = (
         power=4,
         budget=Budget(fills=2),
         deadlines=True,
-        proposed="topup_asks_broker",
+        also="topup_asks_broker",
     ),
     Scope(
         "power-steal",
         "the same without fills: every thief gets what its victims held there",
         limits=((8, 8),),
         power=4,
-        proposed="topup_asks_broker",
+        also="topup_asks_broker",
     ),
     Scope(
         "power-snapshots",
@@ -113,7 +113,7 @@ _SCOPES = (
         power=4,
         budget=Budget(fills=1),
         keepers=1,
-        proposed="topup_asks_broker",
+        also="topup_asks_broker",
     ),
     Scope(
         "slow-release",
@@ -165,7 +165,7 @@ _SCOPES = (
         positions_lag=True,
         deadlines=True,
         rebuilds=True,
-        proposed="positions_after_lag",
+        also="positions_after_lag",
     ),
     Scope(
         "rebuild-partial",

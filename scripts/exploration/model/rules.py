@@ -47,8 +47,8 @@ RULES: dict[str, str] = {
     "rebuilt_fills_charged": "a rebuilt claim's fills are absorbed by a snapshot, not at once",
 }
 
-#: Rules of this model that the product does not keep (docs/model.md says what follows).
-PROPOSED = frozenset({"positions_after_lag", "topup_asks_broker"})
+#: Rules that make many more states, and are explored by the configurations they were found with.
+BY_REQUEST = frozenset({"positions_after_lag", "topup_asks_broker"})
 
-#: What the product keeps.
-PRODUCT = frozenset(RULES) - PROPOSED
+#: Explored everywhere.
+PRODUCT = frozenset(RULES) - BY_REQUEST

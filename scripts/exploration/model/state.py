@@ -173,7 +173,7 @@ class Scope:
     power: int | None = None  # the broker's own limit, when it is to bind
     slow_release: bool = False  # the broker frees a canceled order's power a moment late
     rebuilds: bool = False  # certification makes claims of the broker's orders
-    proposed: str = ""  # a rule of `rules.PROPOSED` without which it fails
+    also: str = ""  # a rule of `rules.BY_REQUEST` to explore it with
     progress: bool = False  # also: rest can be reached from everywhere
 
     @cached_property

@@ -4,7 +4,7 @@ Until then nothing could be sent for the whole quarantine, so the broker's list 
 All of it may be done again: charges are summed up from the claims at the end, and the certificate is
 written after everything else. ]]
 local ORDER_FIELDS = {'id', 'symbol', 'side', 'strategy', 'crypto', 'qty', 'limit', 'need', 'pnl',
-  'mode', 'forced', 'created_ms', 'order_id', 'filled_qty', 'filled'}
+  'mode', 'forced', 'created_ms', 'order_id', 'filled_qty', 'filled', 'ending'}
 
 -- The orders in a flat list from place `from` on, each with the claim that survived of it and who
 -- holds its slot, read before anything is written.
@@ -72,6 +72,13 @@ local function see_order(o, state, filled)
     redis.call('HSET', K.claim(o.id), 'state', 'open', 'order_id', o.order_id, 'deadline_ms', '0')
     redis.call('ZREM', K.deadlines, o.id)
     redis.call('ZADD', K.open, pnl, o.id)
+  end
+  if o.ending == '1' and (state == 'launching' or state == 'open') then
+    -- Whoever asked for the cancel has been forgotten; it is on its way, and no thief need ask again.
+    redis.call('HSET', K.claim(o.id), 'state', 'evicting', 'heir', '', 'evicted_ms', int(NOW),
+        'cause', 'canceling when the ledger was rebuilt', 'by', 'keeper')
+    redis.call('ZREM', K.open, o.id)
+    redis.call('ZADD', K.heirless, int(NOW), o.id)
   end
   if num(o.filled) > filled then
     redis.call('HSET', K.claim(o.id), 'filled', o.filled, 'filled_qty', o.filled_qty,
