@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
 from enum import StrEnum
 
+from stealer.printable import shown
+
 #: Micro-dollars in a dollar: the ledger's unit.
 MICRO = 1_000_000
 
@@ -59,20 +61,20 @@ def canonical_symbol(text: str, crypto_symbols: frozenset[str]) -> str:
     :raises InvalidIntent: for anything that is neither one of those nor shaped like a stock.
     """
     if not isinstance(text, str):
-        raise InvalidIntent(f"symbol: {text!r} is not text; write it like AAPL or BTC/USD")
+        raise InvalidIntent(f"symbol: {shown(text)} is not text; write it like AAPL or BTC/USD")
     upper = text.strip().upper()
     pair = _PAIR.fullmatch(upper)
     if pair and pair.group(1) + "USD" in crypto_symbols:
         return pair.group(1) + "USD"
     if pair and pair.group(2):
         raise InvalidIntent(
-            f"symbol: {text!r} is a crypto pair this account does not list; "
+            f"symbol: {shown(text)} is a crypto pair this account does not list; "
             f"known pairs: {', '.join(sorted(crypto_symbols))} (add it to CRYPTO_SYMBOLS)"
         )
     if _STOCK.fullmatch(upper):
         return upper
     raise InvalidIntent(
-        f"symbol: {text!r} is neither a stock like AAPL or BRK.B nor one of the crypto pairs "
+        f"symbol: {shown(text)} is neither a stock like AAPL or BRK.B nor one of the crypto pairs "
         f"{', '.join(sorted(crypto_symbols))} (more in CRYPTO_SYMBOLS)"
     )
 
@@ -83,20 +85,20 @@ def positive_decimal(name: str, value: object, *, maximum: Decimal = Decimal(10)
     :raises InvalidIntent: not a number, NaN, infinite, zero, negative or above *maximum*.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise InvalidIntent(f"{name}: {value!r} is not a number")
+        raise InvalidIntent(f"{name}: {shown(value)} is not a number")
     try:
         number = Decimal(str(value).strip())
     except InvalidOperation:
-        raise InvalidIntent(f"{name}: {value!r} is not a number") from None
+        raise InvalidIntent(f"{name}: {shown(value)} is not a number") from None
     if not number.is_finite():
-        raise InvalidIntent(f"{name}: {value!r} is not a finite number")
+        raise InvalidIntent(f"{name}: {shown(value)} is not a finite number")
     if number <= 0:
-        raise InvalidIntent(f"{name}: {value!r} must be above 0")
+        raise InvalidIntent(f"{name}: {shown(value)} must be above 0")
     if number > maximum:
-        raise InvalidIntent(f"{name}: {value!r} is above the largest allowed, {maximum:,.0f}")
+        raise InvalidIntent(f"{name}: {shown(value)} is above the largest allowed, {maximum:,.0f}")
     exponent = number.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -12:
-        raise InvalidIntent(f"{name}: {value!r} has more than 12 decimal places")
+        raise InvalidIntent(f"{name}: {shown(value)} has more than 12 decimal places")
     return number
 
 
@@ -110,9 +112,9 @@ def finite_pnl(name: str, value: object) -> float:
             raise ValueError
         number = float(value)
     except (ValueError, OverflowError):
-        raise InvalidIntent(f"{name}: {value!r} is not a number") from None
+        raise InvalidIntent(f"{name}: {shown(value)} is not a number") from None
     if not math.isfinite(number) or abs(number) > 1e12:
-        raise InvalidIntent(f"{name}: {value!r} must be a finite number of dollars")
+        raise InvalidIntent(f"{name}: {shown(value)} must be a finite number of dollars")
     return number
 
 
@@ -163,7 +165,7 @@ class OrderIntent:
     ) -> None:
         put = object.__setattr__
         if not isinstance(symbol, str) or not symbol.strip():
-            raise InvalidIntent(f"symbol: {symbol!r} is not a symbol; write it like AAPL")
+            raise InvalidIntent(f"symbol: {shown(symbol)} is not a symbol; write it like AAPL")
         put(self, "symbol", symbol.strip().upper())
         put(self, "side", _choice("side", side, Side))
         put(self, "qty", positive_decimal("qty", qty))
@@ -183,7 +185,7 @@ def _choice(name: str, value: object, allowed: type[StrEnum]) -> str:
     text = str(value).strip().lower()
     if text not in {item.value for item in allowed}:
         options = " or ".join(item.value for item in allowed)
-        raise InvalidIntent(f"{name}: {value!r} is not allowed; use {options}")
+        raise InvalidIntent(f"{name}: {shown(value)} is not allowed; use {options}")
     return text
 
 
@@ -194,7 +196,7 @@ def valid_strategy(value: object) -> str:
     """
     if not isinstance(value, str) or not _STRATEGY.fullmatch(value):
         raise InvalidIntent(
-            f"strategy: {value!r} must be 1 to 24 letters, digits, underscores or dots"
+            f"strategy: {shown(value)} must be 1 to 24 letters, digits, underscores or dots"
         )
     return value
 

@@ -10,6 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import re
+from typing import Final
+
+#: The longest value a message shows whole: many times what a good one needs.
+SHOWN_LETTERS: Final = 60
 
 #: What JSON may hold as it is and a terminal may still obey: C1 controls, marks of direction.
 _LETTER = re.compile(r"[^\n\x20-\x7e]")
@@ -18,6 +22,15 @@ _LETTER = re.compile(r"[^\n\x20-\x7e]")
 def printable(text: str) -> str:
     """*text* with control characters shown as ``?``, so that no value can steer a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shown(value: object) -> str:
+    """*value* for a message, as Python writes it: on one line, short, and never an error itself."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or nested too deep
+        return "a value too long to show"
+    return text if len(text) <= SHOWN_LETTERS else text[:SHOWN_LETTERS] + "..."
 
 
 def printable_json(text: str) -> str:

@@ -285,7 +285,10 @@ class Settings:
                 f"{parts.scheme}://, which is not encrypted: write rediss://"
             )
         if bool(self.redis_cert_file) != bool(self.redis_key_file):
-            raise SettingsError("REDIS_CERT_FILE and REDIS_KEY_FILE belong together: give both")
+            raise SettingsError(
+                "REDIS_CERT_FILE and REDIS_KEY_FILE belong together: one is not allowed without "
+                "the other"
+            )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

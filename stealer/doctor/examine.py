@@ -11,6 +11,7 @@ from stealer.doctor import account, entrance, market, server
 from stealer.doctor.finding import Finding, Level, failure, fine
 from stealer.doctor.patient import Patient
 from stealer.errors import StealerError
+from stealer.printable import shown
 
 Check = Callable[[Patient], Iterable[Finding]]
 
@@ -67,10 +68,24 @@ def _looked(name: str, check: Check, patient: Patient) -> list[Finding]:
     except (StealerError, BrokerError) as error:
         return [failure(name, " ".join(str(error).split()), _ADVICE.get(name, "see the message"))]
     except (ValueError, ArithmeticError, KeyError, redis.exceptions.RedisError) as error:
+        return [_unreadable(name, error)]
+    except Exception as error:  # a defect of the check itself must not hide the other findings
         return [
-            failure(
-                name,
-                f"what is stored there is not what this system writes ({error})",
-                "look at it with redis-cli; `stealer status` names the key",
-            )
+            failure(name, f"the check itself failed: {shown(error)}", "report it, with this line")
         ]
+
+
+def _unreadable(name: str, error: Exception) -> Finding:
+    """What was read means nothing to us."""
+    said = shown(str(error))
+    if name.startswith("broker"):
+        return failure(
+            name,
+            f"the broker's answer is not one that can be used ({said})",
+            "check ALPACA_URL: does Alpaca, or a simulator of it, answer there?",
+        )
+    return failure(
+        name,
+        f"what is stored there is not what this system writes ({said})",
+        "look at it with redis-cli; `stealer status` names the key",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
@@ -11,11 +12,11 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from stealer.broker.interface import Broker, BrokerUnavailable
+from stealer.broker.interface import Broker, BrokerUnavailable, MarketClock
 from stealer.cli.app import main
 from stealer.cli.context import App
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.evidence import BrokerOrder, CancelResult, Outcome
+from stealer.evidence import BrokerAccount, BrokerOrder, CancelResult, Outcome
 from stealer.model import Claim, OrderIntent
 from stealer.settings import Settings
 
@@ -45,6 +46,16 @@ class FakeBroker:
                 status = "canceled" if self.cancels_end else "pending_cancel"
                 self.orders[key] = replace(order, status=status)
         return CancelResult(Outcome.CONFIRMED)
+
+    def account(self) -> BrokerAccount:
+        self._check("read the account")
+        plenty = Decimal(4_000_000)
+        return BrokerAccount(plenty, plenty, plenty, plenty, plenty, Decimal(4))
+
+    def clock(self) -> MarketClock:
+        self._check("read the clock")
+        now = time.time()
+        return MarketClock(is_open=True, at=now, next_open=now, next_close=now)
 
     def _check(self, what: str) -> None:
         if self.down:

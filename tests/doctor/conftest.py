@@ -21,9 +21,9 @@ from tests.security.conftest import Guarded, guarded
 __all__ = ["guarded"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alpaca() -> Iterator[str]:
-    """The address of a simulated Alpaca."""
+    """The address of a simulated Alpaca; its thread ends before other modules fork."""
     with ServerThread() as server:
         yield server.url
 

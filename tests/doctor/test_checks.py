@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from stealer.access import Role
-from stealer.broker.interface import BrokerUnauthorized, MarketClock
+from stealer.broker.interface import BrokerMalformed, BrokerUnauthorized, MarketClock
 from stealer.doctor import Level
 from stealer.model import OrderIntent
 from tests.doctor.conftest import Ward
@@ -339,6 +339,41 @@ def test_keys_that_are_refused(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(broker, "account", refuse)
     ward.broker = broker
     ward.bad("broker", FAILURE, "keys were refused")
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (BrokerMalformed("read account: 'equity' is missing"), "'equity' is missing"),
+        (ValueError("x" * 9000), "answer is not one that can be used"),
+        (RuntimeError("no idea"), "the check itself failed: RuntimeError('no idea')"),
+        (None, "the check itself failed: AttributeError"),
+    ],
+)
+def test_a_broker_that_misbehaves_is_a_finding_among_the_others(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, answer: Exception | None, word: str
+) -> None:
+    broker: Any = Account()
+
+    def answered() -> None:
+        if answer:
+            raise answer
+
+    monkeypatch.setattr(broker, "account", answered)
+    ward.broker = broker
+    ward.bad("broker", FAILURE, word)
+    assert len(ward.one("broker").finding) < 300
+    ward.good("redis")
+    monkeypatch.setattr(broker, "account", Account().account)
+    monkeypatch.setattr(broker, "clock", answered)
+    ward.good("broker")
+    ward.bad("broker clock", FAILURE, word)
+
+
+def test_figures_that_are_no_numbers_are_a_finding(ward: Ward) -> None:
+    ward.broker = Account(multiplier=Decimal("nan"))
+    assert ward.look("broker")[-1].level is FAILURE
+    ward.bad("broker", FAILURE, "answer is not one that can be used")
 
 
 def test_the_brokers_clock(ward: Ward) -> None:

@@ -21,7 +21,10 @@ BY_ENV = {spec.env: (name, spec) for name, spec in SPECS.items()}
 PASSWORD = "hunter2-hunter2"
 
 #: Rules between settings name these instead of the one that was changed.
-TOGETHER = ("STEALER_QUARANTINE_SECONDS", "STEALER_ACCOUNT", "ALPACA_URL")
+TOGETHER = (
+    *("STEALER_QUARANTINE_SECONDS", "STEALER_POSITION_LAG_SECONDS", "STEALER_ACCOUNT"),
+    *("ALPACA_URL", "REDIS_CA_FILE", "REDIS_CERT_FILE"),
+)
 
 
 @effort(1500)

@@ -63,7 +63,7 @@ def test_bars_give_the_default_start(tmp_path: Path) -> None:
     ("options", "words"),
     [
         (["--clock", "nonsense"], "market clock 'nonsense'"),
-        (["--clock", "system", "--start", "2024-01-01"], "--clock replaces"),
+        (["--clock", "system", "--start", "2024-01-01"], "--clock: replaces"),
         (["--start", "someday"], "someday"),
         (["--symbols", "BTCUSD,NOPE"], "no generated market for NOPE"),
         (["--cash", "much"], "not a number"),

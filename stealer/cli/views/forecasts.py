@@ -14,6 +14,7 @@ from stealer.cli.operator import Operator
 from stealer.cli.views.orders import Tiers
 from stealer.cli.views.reading import Reader, number_in, pairs
 from stealer.model import InvalidIntent, finite_pnl, valid_strategy
+from stealer.printable import shown
 
 #: Columns of a file; the first and third must be there.
 FIELDS = ("symbol", "strategy", "pnl", "ttl")
@@ -149,7 +150,7 @@ def _entry(
 
     known = ", ".join(FIELDS)
     unknown = sorted(set(row) - set(FIELDS))
-    problems += [f"{where}: {name}: no such field; use {known}" for name in unknown]
+    problems += [f"{where}: {shown(name)}: no such field; use {known}" for name in unknown]
     symbol = checked("symbol", lambda v: classify(v)[0], row.get("symbol") or "")
     strategy = checked("strategy", valid_strategy, row.get("strategy") or DEFAULT_STRATEGY)
     pnl = checked("pnl", lambda v: finite_pnl("pnl", v), row.get("pnl", ""))
@@ -166,7 +167,7 @@ def valid_ttl(value: object) -> float:
     """
     seconds = finite_pnl("ttl", value)
     if not 0 <= seconds <= MAX_TTL:
-        raise InvalidIntent(f"ttl: {value!r} must be seconds from 0 (for ever) to {MAX_TTL:.0f}")
+        raise InvalidIntent(f"ttl: {shown(value)} must be seconds from 0 (for ever) to {MAX_TTL:.0f}")
     return seconds
 
 
@@ -198,7 +199,7 @@ def _header(name: str, line: int, cells: list[str]) -> list[str]:
         what = (
             f"field {missing[0]} is missing"
             if missing
-            else f"field {unknown[0]!r} is unknown"
+            else f"field {shown(unknown[0])} is unknown"
             if unknown
             else "a field is there twice"
         )
@@ -227,7 +228,7 @@ def _json_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             line = text.count("\n", 0, at) + 1
             item, at = decoder.raw_decode(text, at)
             if not isinstance(item, dict):
-                raise BadFile([f"{name}:{line}: {str(item)[:40]!r} is not an object"])
+                raise BadFile([f"{name}:{line}: {shown(item)} is not an object"])
             yield line, item
             at = _after_space(text, at)
             if text[at : at + 1] not in (",", "]"):
