@@ -16,6 +16,7 @@ from stealer import WorkStealingCoordinator, scripts
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.evidence import BrokerOrder
 from stealer.keeper.certification import Certifier
+from stealer.keeper.keeper import Keeper
 from stealer.keeper.sweep import Sweeper
 from stealer.ledger import Ledger
 from stealer.model import State
@@ -164,11 +165,16 @@ BUGS: dict[str, Bug] = {
         "_finish",
         _finish_at_once,
     ),
-    "snapshot-ignores-lag": _python(
-        "fills are absorbed although positions may not show them yet",
-        Ledger,
-        "begin_snapshot",
-        lambda original: lambda self, term=0, lag_ms=0: original(self, term, 0),
+    "snapshot-ignores-lag": Bug(
+        "fills are absorbed, and positions read, although positions may not show them yet",
+        patches=(
+            (
+                Ledger,
+                "begin_snapshot",
+                lambda original: lambda self, term=0, lag_ms=0: original(self, term, 0),
+            ),
+            (Keeper, "_wait_for_positions", lambda original: lambda self: None),
+        ),
     ),
     "client-clock": _python(
         "the keeper reads deadlines on its own wall clock",
