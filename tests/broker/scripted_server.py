@@ -105,6 +105,8 @@ class ScriptedServer:
 class _Handler(BaseHTTPRequestHandler):
     script: ScriptedServer
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: the second would wait 40 ms for the delayed ACK of the first.
+    disable_nagle_algorithm = True
 
     def setup(self) -> None:
         super().setup()

@@ -7,7 +7,7 @@ import pytest
 from scripts.simulation import campaign, planted
 from stealer import scripts
 
-#: The first seed that shows each bug, counted from 0 (docs/simulation.md); the search begins there.
+#: A seed below 2,000 that shows each bug (docs/simulation.md); the search begins there.
 FIRST_SEEDS: dict[str, int] = {
     "unresolved-is-absent": 692,
     "snapshot-ignores-lag": 312,

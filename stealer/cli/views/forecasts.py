@@ -167,7 +167,9 @@ def valid_ttl(value: object) -> float:
     """
     seconds = finite_pnl("ttl", value)
     if not 0 <= seconds <= MAX_TTL:
-        raise InvalidIntent(f"ttl: {shown(value)} must be seconds from 0 (for ever) to {MAX_TTL:.0f}")
+        raise InvalidIntent(
+            f"ttl: {shown(value)} must be seconds from 0 (for ever) to {MAX_TTL:.0f}"
+        )
     return seconds
 
 
