@@ -176,6 +176,17 @@ BUGS: dict[str, Bug] = {
             (Keeper, "_wait_for_positions", lambda original: lambda self: None),
         ),
     ),
+    "no-earmark": _lua(
+        "what a victim frees is anybody's, and its thief is told that it has it",
+        (
+            "close.lua",
+            "local heir_slot = pay_heir(c, freed)",
+            "local heir = c.heir and c.heir ~= '' and load_claim(c.heir)\n"
+            "if heir then redis.call('HSET', K.claim(heir.id), 'fund', heir.need, 'fund_crypto',\n"
+            "    int(heir.need * heir.weight.crypto), 'pending', '0') end\n"
+            "local heir_slot = nil",
+        ),
+    ),
     "client-clock": _python(
         "the keeper reads deadlines on its own wall clock",
         Ledger,

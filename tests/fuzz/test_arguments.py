@@ -23,20 +23,28 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stealer.broker.alpaca import AlpacaBroker
 from stealer.broker.interface import Broker
 from stealer.cli.app import main as stealer
 from stealer.cli.context import App
+from stealer.entry import Entries
+from stealer.keeper.keeper import Keeper
 from stealer.signals import StopFlag
 from tests.cli.conftest import FakeBroker
 from tests.coordination.desk import Desk
 from tests.fuzz.effort import effort
 from tests.fuzz.garbage import words
 from watchers.cli import main as watchers
+from watchers.entry_watcher import EntryWatcher
 
 #: What both `--help` pages document.
 EXIT_CODES = {0, 1, 2, 3, 4}
 
 KEYS = {"APCA_API_KEY_ID": "a-key-id", "APCA_API_SECRET_KEY": "hunter2-hunter2"}
+
+#: Their pause is a default, bound when they are loaded: so before a test patches `time.sleep`, or
+#: they would keep the patch for ever.
+SLEEPERS: tuple[Any, ...] = (AlpacaBroker, Entries, Keeper, EntryWatcher)
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,10 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)
     monkeypatch.setattr(time, "sleep", interrupt)
+    for waits in SLEEPERS:
+        # A broker that cannot be reached is asked again, without the pause.
+        pause = (lambda seconds: None) if waits is AlpacaBroker else interrupt
+        monkeypatch.setitem(waits.__init__.__kwdefaults__, "sleep", pause)
     monkeypatch.setattr(StopFlag, "wait", stop)
     monkeypatch.setattr("stealer.simulated_alpaca.cli.listen", refuse)
     monkeypatch.chdir(tmp_path)

@@ -23,6 +23,7 @@ FIRST_SEEDS: dict[str, int] = {
     "launch-before-victims-end": 0,
     "near-fill-not-protected": 0,
     "no-bar": 19,
+    "no-earmark": 0,
     "no-cooldown": 38,
     "no-fence": 0,
     "no-identity": 2,
