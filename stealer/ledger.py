@@ -235,7 +235,8 @@ class Ledger:
         """True when as many replicas as the setting asks for have all that was written so far.
 
         WAIT speaks of its own connection's writes, and a pool may give another one than wrote; so
-        a key is written on the connection that waits.
+        a key is written on the connection that waits. It must lead to the server that the ledger
+        is certified for, where the launch was: after a failover it may be another.
         """
         wanted = self.settings.wait_replicas
         if not wanted:
@@ -245,9 +246,12 @@ class Ledger:
             with r.pipeline(transaction=False) as pipe:
                 pipe.set(self.keys.replicated, self.owner)
                 pipe.wait(wanted, REPLICAS_MS)
-                return pipe.execute()[1]
+                pipe.info("server")
+                pipe.hget(self.keys.ledger, "run")
+                return pipe.execute()[1:]
 
-        return int(self.read(ask)) >= wanted
+        acknowledged, server, certified = self.read(ask)
+        return int(acknowledged) >= wanted and server["run_id"] == text(certified)
 
     def report(self, status: dict[str, Any], tier: str = "") -> None:
         """Leave this process's status, and its tier, for operators to read."""

@@ -16,12 +16,22 @@ from weakref import WeakKeyDictionary
 
 import redis
 
+#: A pool that may hold fewer has none to spare.
+FEWEST_CONNECTIONS = 4
+
 _lines: WeakKeyDictionary[redis.Redis, Line] = WeakKeyDictionary()
 
 
 def line_of(client: redis.Redis) -> Line | None:
-    """The line of *client*, one for all who use it; None for a kind that is no plain client."""
-    if type(client) is not redis.Redis:
+    """The line of *client*, one for all who use it.
+
+    None for a kind that is no plain client; for a pool that looks for the master by itself, which
+    a kept connection would not follow; and for one that has no connection to spare.
+    """
+    pool = client.connection_pool
+    if type(client) is not redis.Redis or type(pool) is not redis.ConnectionPool:
+        return None
+    if pool.max_connections < FEWEST_CONNECTIONS:
         return None
     return _lines.setdefault(client, Line(client))
 

@@ -79,17 +79,18 @@ def listed_order(
     :param now_ms: when an order was made whose id does not say it.
     """
     parts = decode(order.client_order_id)
+    # An order of several legs has neither symbol nor side, and perhaps no quantity; its claim has.
     # A credit of several legs has a negative limit, and somebody's quantity may be beyond any order
     # of ours: exposure is never negative, and figures stay below what the ledger holds exactly.
     limit = abs(order.limit_price or order.filled_avg_price or Decimal(0))
     need = min(need_of(order.side, order.qty, limit), MAX_NEED)
     return ListedOrder(
         id=order.client_order_id,
-        symbol=order.symbol,
-        side=order.side,
+        symbol=order.symbol or UNKNOWN.upper(),
+        side=order.side or "buy",
         strategy=parts.strategy if parts else UNKNOWN,
         is_crypto=order.is_crypto,
-        qty=order.qty,
+        qty=order.qty or Decimal(1),
         limit_price=limit,
         need=need,
         pnl=parts.pnl if parts else 0.0,

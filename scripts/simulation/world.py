@@ -314,7 +314,7 @@ class World:
         )
         keeper = Keeper(
             coordinator, Edge(self, process), lease_seconds=LEASE_SECONDS, sleep=process.sleep,
-            monotonic=process.monotonic,
+            pause=process.sleep, monotonic=process.monotonic,
         )  # fmt: skip
         self._guarded(process, lambda: keeper.keep(KEEPER_POLL_SECONDS, lambda: self.over))
 

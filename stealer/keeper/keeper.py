@@ -34,6 +34,8 @@ class Keeper:
 
     :param lease_seconds: a standby takes over this long after the last renewal.
     :param sleep, monotonic: the clock, in seconds.
+    :param pause: waits for positions that lag; a stop must not cut it short, or an account would be
+        published that counts a fill zero times.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Keeper:
         *,
         lease_seconds: float = 10.0,
         sleep: Callable[[float], object] = time.sleep,
+        pause: Callable[[float], object] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.coordinator = coordinator
         self._broker = broker
         self._sleep = sleep
+        self._pause = pause
         self._monotonic = monotonic
         self.leadership = Leadership(coordinator, lease_seconds, monotonic)
         self._feeds = Feeds(coordinator, broker, coordinator.settings.clock)
@@ -138,8 +142,9 @@ class Keeper:
             log.info("%s", error)
 
     def _wait_for_positions(self) -> None:
-        """Between orders and positions."""
-        self._sleep(self.coordinator.settings.position_lag_seconds)
+        """Between orders and positions; the lease must not run out meanwhile."""
+        self._pause(self.coordinator.settings.position_lag_seconds)
+        self.leadership.renew()
 
     def _mend(self) -> None:
         """Compare what was listed with the claims, also when the account could not be published."""

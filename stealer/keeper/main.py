@@ -32,7 +32,7 @@ def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = 
     keeper = Keeper(
         coordinator,
         connect_broker(settings),
-        lease_seconds=max(4 * poll_seconds, 3.0),
+        lease_seconds=max(4 * poll_seconds, 3.0, 2 * settings.position_lag_seconds),
         sleep=stop.wait,
     )
     if once:

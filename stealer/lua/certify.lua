@@ -47,6 +47,7 @@ end
 local sequence = next_sequence()
 save_ledger()
 redis.call('HSET', K.ledger, 'run', run, 'repl', repl, 'epoch', int(L.epoch + 1),
+    'term', int(math.max(L.term, num(ARGV[1]))),
     'cert_snapshot', int(sequence), 'certified_ms', int(NOW),
     'no_steal_until', int(math.max(L.no_steal_until, num(ARGV[2]) > 0 and NOW + num(ARGV[2]) or 0)),
     'about', ABOUT, 'policy_version', int(sequence) .. '@' .. clock_text())

@@ -24,17 +24,18 @@ touch({id = id, slot = slot})
 local known = state == 'closed' and load_claim(id)
 local absorbed = known and known.absorbed or 0
 local before = known and math.max(known.filled - absorbed, 0) or 0
-local change = num(need) - absorbed - before
+need, filled = math.max(num(need), absorbed), math.max(num(filled), absorbed)
+local change = need - absorbed - before
 charge(change, change * WEIGHT[crypto].crypto)
 redis.call('HSET', K.claim(id), 'slot', slot, 'symbol', symbol, 'side', side, 'strategy', strategy,
-    'crypto', crypto, 'qty', qty, 'limit', limit, 'need', need, 'pnl', '0', 'mode', 'normal',
-    'forced', '0', 'owner', '', 'fence', int(L.epoch) .. '.' .. int(next_sequence()),
+    'crypto', crypto, 'qty', qty, 'limit', limit, 'need', int(need), 'fund', '0',
+    'fund_crypto', '0', 'pnl', '0', 'mode', 'normal', 'forced', '0', 'owner', '', 'fence', int(L.epoch) .. '.' .. int(next_sequence()),
     'state', 'evicting', 'created_ms', int(NOW), 'order_id', order_id, 'heir', '',
     'absorbed', int(absorbed), 'cause', 'condemned', 'by', 'keeper', 'evicted_ms', int(NOW),
-    'filled', filled, 'filled_qty', filled_qty)
+    'filled', int(filled), 'filled_qty', filled_qty)
 redis.call('ZADD', K.claims, int(NOW), id)
 redis.call('ZADD', K.heirless, int(NOW), id)
-if num(filled) > absorbed then redis.call('ZADD', K.unabsorbed, int(NOW), id) end
+if filled > absorbed then redis.call('ZADD', K.unabsorbed, int(NOW), id) end
 save_ledger()
 count('condemned_total')
 audit('condemn', id, 'keeper', 'order without a claim')

@@ -136,7 +136,12 @@ def troubles(stage: Stage, broker: AccountBroker) -> str:
     clock = ManualClock(0.0)
     coordinator = WorkStealingCoordinator(stage.desk.client, stage.desk.settings, owner="keeper")
     keeper = Keeper(
-        coordinator, broker, lease_seconds=9 * HOUR, sleep=clock.advance, monotonic=clock.time
+        coordinator,
+        broker,
+        lease_seconds=9 * HOUR,
+        sleep=clock.advance,
+        pause=clock.advance,
+        monotonic=clock.time,
     )
     trouble = ""
     for _ in range(6):

@@ -51,5 +51,6 @@ def keeper_of(desk: Desk, broker: AccountBroker, clock: ManualClock, owner: str)
         broker,
         lease_seconds=300,
         sleep=lambda _: None,
+        pause=lambda _: None,
         monotonic=clock.time,
     )

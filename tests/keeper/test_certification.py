@@ -141,3 +141,9 @@ def test_a_restarted_server_denies_until_certified_again_and_keeps_its_orders(
         assert broker.cancels == []
         assert desk.acquire("MSFT").claim
         client.close()
+
+
+def test_the_term_is_never_lowered_by_a_certificate(desk: Desk) -> None:
+    desk.client.hset(desk.keys.ledger, "term", "garbage")
+    desk.coordinator.certify(8)
+    assert desk.client.hget(desk.keys.ledger, "term") == "8"

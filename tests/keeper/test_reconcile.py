@@ -13,6 +13,7 @@ from stealer.keeper.endings import VANISHED_LOOKS
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.reconcile import LOOKUPS_A_PASS
 from stealer.model import Claim, State
+from stealer.signals import StopFlag
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
 from tests.keeper.conftest import keeper_of
@@ -532,7 +533,7 @@ def test_positions_are_read_later_than_orders_by_the_time_they_may_lag(
     """A person's order that filled just before the listing would be in neither reading."""
     keeper = keeper_of(desk, broker, manual_clock, "keeper-a")
     between: list[float] = []
-    keeper._sleep = between.append
+    keeper._pause = between.append
     read: list[int] = []
     broker.after_orders = lambda: read.append(len(between))
 
@@ -540,3 +541,51 @@ def test_positions_are_read_later_than_orders_by_the_time_they_may_lag(
 
     assert between == [desk.settings.position_lag_seconds]
     assert read == [1], "after the orders, before the positions"
+
+
+def test_a_stop_does_not_cut_the_wait_for_positions_short(
+    desk: Desk, broker: AccountBroker
+) -> None:
+    """A keeper that is told to stop during a pass would else publish what counts a fill nowhere."""
+    stop, slept = StopFlag(), list[float]()
+    stop.set()
+    keeper = Keeper(
+        desk.coordinator, broker, lease_seconds=300, sleep=stop.wait, pause=slept.append
+    )
+
+    keeper.run_once()
+
+    assert slept == [desk.settings.position_lag_seconds]
+
+
+def test_an_order_of_several_legs_with_our_prefix_does_not_cost_the_certificate(
+    desk: Desk, keeper: Keeper, broker: AccountBroker
+) -> None:
+    """It has neither symbol nor side; its claim has, or the ledger would count as spoiled."""
+    broker.put("mx_paper_legs", "", side="", qty=Decimal(0))
+
+    keeper.run_once()
+
+    assert desk.state("mx_paper_legs") == "evicting"
+    assert desk.coordinator.recount(1) == ""
+    keeper.run_once()
+    assert desk.coordinator.server().certified
+
+
+def test_the_lease_is_renewed_after_the_wait_for_positions(
+    desk: Desk, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    keeper = Keeper(
+        desk.coordinator,
+        broker,
+        lease_seconds=3,
+        sleep=lambda _: None,
+        pause=manual_clock.advance,
+        monotonic=manual_clock.time,
+    )
+    broker.after_positions = lambda: manual_clock.advance(2)  # slow, after the lag of 2 s
+    desk.open("AAPL")
+
+    assert keeper.run_once()
+
+    assert broker.quote_calls, "the steps after the account are not left out"

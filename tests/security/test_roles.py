@@ -36,6 +36,7 @@ def keeper_of(guarded: Guarded, broker: AccountBroker, clock: ManualClock) -> Ke
         cast(Broker, broker),
         lease_seconds=300,
         sleep=clock.advance,
+        pause=clock.advance,
         monotonic=clock.time,
     )
 

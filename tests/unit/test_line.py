@@ -8,6 +8,7 @@ import threading
 
 import pytest
 import redis
+import redis.sentinel
 
 from stealer.embedded import EmbeddedServer
 from stealer.line import Line, line_of, packed_head
@@ -72,7 +73,7 @@ def test_an_answer_that_was_not_read_to_its_end_is_never_taken_for_the_next_one(
 def test_all_who_use_a_client_share_its_line_and_the_connection_goes_back_with_it(
     redis_server: EmbeddedServer,
 ) -> None:
-    pool = redis.ConnectionPool.from_url(redis_server.url, max_connections=1)
+    pool = redis.ConnectionPool.from_url(redis_server.url, max_connections=4)
     client = redis.Redis(connection_pool=pool)
     line = line_of(client)
     assert line is line_of(client)
@@ -80,7 +81,7 @@ def test_all_who_use_a_client_share_its_line_and_the_connection_goes_back_with_i
     assert line.call(HEAD, "x") == b"x"
     del line, client
     gc.collect()
-    assert redis.Redis(connection_pool=pool).ping(), "the only connection is free again"
+    assert not pool._in_use_connections, "the connection is free again"
 
 
 def test_a_second_thread_is_sent_to_the_client(client: redis.Redis) -> None:
@@ -109,3 +110,15 @@ def test_a_forked_process_takes_a_connection_of_its_own(client: redis.Redis) -> 
     os.waitpid(child, 0)
     assert os.read(reading, 20).decode() != str(mine)
     assert line.call(who, "ID") == mine, "the child left the parent's connection alone"
+
+
+def test_a_pool_without_a_connection_to_spare_keeps_all_for_itself(
+    redis_server: EmbeddedServer,
+) -> None:
+    pool = redis.ConnectionPool.from_url(redis_server.url, max_connections=1)
+    assert line_of(redis.Redis(connection_pool=pool)) is None
+
+
+def test_a_pool_that_follows_the_master_has_no_line() -> None:
+    sentinel = redis.sentinel.Sentinel([("127.0.0.1", 1)])  # type: ignore[no-untyped-call]
+    assert line_of(sentinel.master_for("mymaster")) is None  # type: ignore[no-untyped-call]

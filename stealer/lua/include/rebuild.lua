@@ -66,7 +66,8 @@ end
 
 -- The order was listed live: its claim is open, and its fills are at least those listed. They stay
 -- charged until a snapshot that begins later shows them as position.
-local function see_order(o, state, filled)
+local function see_order(o, state, filled, need)
+  local listed = math.min(num(o.filled), need) -- more is mended like any other difference
   if state == 'launching' then
     local pnl = redis.call('ZSCORE', K.forecasts, o.symbol .. '|' .. o.strategy) or o.pnl
     redis.call('HSET', K.claim(o.id), 'state', 'open', 'order_id', o.order_id, 'deadline_ms', '0')
@@ -80,8 +81,8 @@ local function see_order(o, state, filled)
     redis.call('ZREM', K.open, o.id)
     redis.call('ZADD', K.heirless, int(NOW), o.id)
   end
-  if num(o.filled) > filled then
-    redis.call('HSET', K.claim(o.id), 'filled', o.filled, 'filled_qty', o.filled_qty,
+  if listed > filled then
+    redis.call('HSET', K.claim(o.id), 'filled', int(listed), 'filled_qty', o.filled_qty,
         'filled_ms', int(NOW))
     redis.call('ZADD', K.unabsorbed, int(NOW), o.id)
   end
@@ -107,10 +108,10 @@ local function rebuild(orders, ended)
   for _, o in ipairs(orders) do
     local c = o.claim
     if c and c.state ~= 'closed' then
-      see_order(o, launched[o.id] and 'launching' or c.state, c.filled)
+      see_order(o, launched[o.id] and 'launching' or c.state, c.filled, c.need)
     elseif not c and not o.holder then
       adopt_order(o)
-      see_order(o, 'launching', 0)
+      see_order(o, 'launching', 0, num(o.need))
       made = made + 1
     end
   end
