@@ -21,8 +21,8 @@ PATIENCE = 3.0
 #: The forecast of the first, and by what factor each overtakes the other.
 FIRST_PNL, OVERTAKES = 100.0, 1.3
 
-#: Steals that make a fight, with one more flip to show that it is stopped.
-FLIPS = 5
+#: Steals that make a fight, one more flip to show that it is stopped, and two to spare.
+FLIPS = 7
 
 
 class Duel:
