@@ -121,7 +121,7 @@ def script_text(verb: str, injected: bool) -> str:
 
 
 @cache
-def library() -> tuple[str, str]:
+def function_library() -> tuple[str, str]:
     """(name, text) of the library of all verbs; the name changes with the text."""
     bodies = [_body(verb)[1] for verb in verbs()]
     text = keyspace.render_lua("\n".join([_pieces(set(PIECES), False), *bodies]), "library")
@@ -183,7 +183,7 @@ class Scripts:
         return reply.split(SEPARATOR) if isinstance(reply, str) else list(reply)
 
     def _call_function(self, verb: str, packed: str) -> Any:
-        name, source = library()
+        name, source = function_library()
         function = f"{name}_{verb}"
         try:
             return self._function(function, packed)

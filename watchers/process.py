@@ -120,7 +120,7 @@ def preload() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import stealer.broker.alpaca  # noqa: F401
     from stealer.broker import client
-    from stealer.scripts import library
+    from stealer.scripts import function_library
 
     client.preload()
-    library()
+    function_library()

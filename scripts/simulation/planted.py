@@ -65,7 +65,12 @@ class Bug:
 
 def _forget_rendered() -> None:
     """What was made of the scripts' texts is made anew."""
-    for cached in (scripts.library, scripts.script_text, scripts._digest, scripts._stateful):
+    for cached in (
+        scripts.function_library,
+        scripts.script_text,
+        scripts._digest,
+        scripts._stateful,
+    ):
         cached.cache_clear()
 
 

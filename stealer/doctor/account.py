@@ -10,7 +10,7 @@ from stealer.doctor.finding import Finding, failure, fine, warning
 from stealer.doctor.patient import Patient
 from stealer.doctor.server import SKEW
 from stealer.ledger import policy_digest
-from stealer.scripts import library
+from stealer.scripts import function_library
 
 #: Seconds after which a claim that should have moved on is stuck: many passes of the keeper.
 STUCK_SECONDS = 60.0
@@ -201,7 +201,7 @@ def libraries(patient: Patient) -> Iterator[Finding]:
         for row in listed
     ]
     names = {str(row["library_name"]) for row in rows}
-    ours = library()[0]
+    ours = function_library()[0]
     others = sorted(names - {ours})
     if ours not in names:
         yield warning(

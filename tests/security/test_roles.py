@@ -19,7 +19,7 @@ from stealer.doctor.entrance import FORBIDDEN
 from stealer.errors import LedgerMisconfigured, LedgerUnavailable
 from stealer.keeper.keeper import Keeper
 from stealer.model import OrderIntent, State
-from stealer.scripts import included, library, verbs
+from stealer.scripts import function_library, included, verbs
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
 from tests.security.conftest import ACCOUNT, Guarded
@@ -132,7 +132,7 @@ NOT_FOR_THEM: list[Callable[[Any], Any]] = [
     lambda r: r.client_list(),
     lambda r: r.execute_command("MONITOR"),
     lambda r: r.function_flush(),
-    lambda r: r.function_delete(library()[0]),
+    lambda r: r.function_delete(function_library()[0]),
     lambda r: r.rename(f"{STEM}:ledger", f"{STEM}:claims"),
     lambda r: r.delete(f"{STEM}:ledger"),
     lambda r: r.delete(f"{STEM}:policy"),
@@ -172,7 +172,7 @@ def test_what_is_forbidden_is_the_operators_alone(guarded: Guarded, role: Role) 
         lambda r: r.hset(f"{STEM}:policy", "leverage", "4"),
         lambda r: r.hset(f"{STEM}:quotes", "AAPL", "1 1 1"),
         lambda r: r.set(f"{STEM}:keeper", "me"),
-        lambda r: r.function_load(library()[1], replace=True),
+        lambda r: r.function_load(function_library()[1], replace=True),
     ],
 )
 def test_what_is_the_keepers_no_watcher_writes(
@@ -197,7 +197,7 @@ def test_the_viewer_reads_cooldowns_and_nothing_else(guarded: Guarded) -> None:
         lambda: viewer.hgetall(f"{STEM}:ledger"),
         lambda: viewer.delete(f"{STEM}:cooldown:ETHUSD"),
         lambda: viewer.set(f"{STEM}:cooldown:ETHUSD", "x"),
-        lambda: viewer.fcall(f"{library()[0]}_identity", 1, STEM, ""),
+        lambda: viewer.fcall(f"{function_library()[0]}_identity", 1, STEM, ""),
         lambda: viewer.hlen(f"{STEM}:policy"),
     ]
     for forbidden in refused:

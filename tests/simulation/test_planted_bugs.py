@@ -52,11 +52,11 @@ def test_a_planted_bug_is_found(bug: str) -> None:
 def test_an_edit_whose_text_is_gone_says_so() -> None:
     bug = planted.Bug("nothing", (("abort.lua", "no such text", ""),))
     with bug.planted(), pytest.raises(LookupError, match="has no longer the text"):
-        scripts.library()
+        scripts.function_library()
 
 
 def test_nothing_of_a_bug_is_left_behind() -> None:
-    before = scripts.library()
+    before = scripts.function_library()
     with planted.BUGS["no-identity"].planted():
-        assert scripts.library() != before
-    assert scripts.library() == before
+        assert scripts.function_library() != before
+    assert scripts.function_library() == before

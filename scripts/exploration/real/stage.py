@@ -163,7 +163,13 @@ def planted(name: str, right: str, wrong: str) -> Iterator[None]:
         text = source(asked)
         return text.replace(right, wrong) if asked == name else text
 
-    caches = (verbs._body, verbs._stateful, verbs.script_text, verbs.library, verbs._digest)
+    caches = (
+        verbs._body,
+        verbs._stateful,
+        verbs.script_text,
+        verbs.function_library,
+        verbs._digest,
+    )
     verbs._source = spoiled  # type: ignore[assignment]
     try:
         for cached in caches:
