@@ -61,7 +61,7 @@ class WorkStealingCoordinator(Ledger):
         need = self.need_of(intent.side, intent.qty, intent.limit_price)
         reply = self._run(
             "acquire",
-            secrets.token_hex(8),
+            self._request_ids.new(),
             f"{symbol}|{intent.side}|{intent.strategy}",
             symbol,
             intent.side,

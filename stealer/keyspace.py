@@ -85,7 +85,8 @@ FIXED: dict[str, tuple[str, str]] = {
     ),
     "decisions": (
         "decisions",
-        "Hash slot -> 'ms outcome reason detail': each watcher's last decision, for `why`.",
+        "Hash slot -> 'ms/request outcome reason detail': each watcher's last decision, for `why` "
+        "and for late copies of its request.",
     ),
     "tiers": ("tiers", "Hash SYMBOL|strategy -> current tier, as its watcher last saw it."),
     "replicated": (

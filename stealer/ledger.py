@@ -32,6 +32,7 @@ from stealer.model import (
     valid_strategy,
 )
 from stealer.replies import AccountFigures, Candidate, Server, Standing, Task
+from stealer.request_ids import RequestIds
 from stealer.scripts import INJECTED_IDENTITY_KEY, Scripts, not_text, text, translated
 from stealer.settings import Settings
 
@@ -73,6 +74,7 @@ class Ledger:
         self.keys = Keyspace(self.settings.account)
         self.owner = owner or default_owner()
         self._run = Scripts(redis_client, self.settings.account, injected_identity)
+        self._request_ids = RequestIds()
         self._rights_seen: set[Role] = set()
         self._policy_digest = policy_digest(self.settings.policy())
 

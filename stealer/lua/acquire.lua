@@ -3,7 +3,8 @@
 Guarantee: everything is validated before the first write. A refusal changes no charge; a grant
 charges exactly `fund`; a steal additionally makes its victims evicting with this claim as their
 heir, and records cooldowns, pair, stream entry and counters in the same step. A repeated call
-with the same request id returns the same claim. It permits no POST: only `launch` does.
+with the same request id returns the same claim, or the same refusal; a copy that arrives when its
+claim has ended is granted nothing. It permits no POST: only `launch` does.
 
 KEYS 1 account prefix
 ARGV request, slot, symbol, side, strategy, crypto (0|1), qty, limit, need (micro-dollars), pnl,
@@ -30,7 +31,8 @@ local WAITS = {no_capacity = true, not_close_enough = true, pnl_not_better = tru
 
 local function denied(reason, detail, retry_ms)
   count('denied:' .. reason)
-  redis.call('HSET', K.decisions, slot, int(NOW) .. ' denied ' .. reason .. ' ' .. detail)
+  redis.call('HSET', K.decisions, slot,
+      int(NOW) .. '/' .. request .. ' denied ' .. reason .. ' ' .. detail)
   -- A slot with a pause of its own (retry_ms) may not enter: nobody should have to yield to it.
   if WAITS[reason] and not retry_ms and dry ~= '1' then
     redis.call('ZADD', K.waiters, pnl, slot)
@@ -38,6 +40,21 @@ local function denied(reason, detail, retry_ms)
         .. int(NOW + seconds(POLICY.waiter_seconds)))
   end
   return {'denied', reason, detail, int(retry_ms or 0)}
+end
+
+-- The answer to a request that was answered before, nil for a new one. A copy may arrive seconds late
+-- (a stopped server, a proxy), when nobody waits for it any more: granted, it would steal for nobody.
+-- The last request of the slot is remembered; ids 'random.asker.number' tell what came before it.
+local function answered()
+  local last, outcome, reason, detail = string.match(redis.call('HGET', K.decisions, slot) or '',
+      '^%d+/(%S+) (%S+) (%S+) ?(.*)$')
+  if last == request and outcome == 'denied' then return {'denied', reason, detail, '0'} end
+  local asker, number = string.match(request, '%.(%w+)%.(%d+)$')
+  local before, latest = string.match(last or '', '%.(%w+)%.(%d+)$')
+  if last == request or (asker and asker == before and num(number) < num(latest)) then
+    return {'denied', 'duplicate', 'a late copy of a request that was answered before', '0'}
+  end
+  return nil
 end
 
 if not certified() then
@@ -54,6 +71,8 @@ if holder then
   return denied('duplicate', 'claim ' .. holder .. ' (' .. (c and c.state or '?')
       .. ') holds this symbol, side and strategy')
 end
+local before = answered()
+if before then return before end
 if L.halted ~= '' then return denied('halted', L.halted) end
 if not account_fresh() then
   return denied('stale_account', L.account_ms == 0 and 'no account snapshot was ever published'
@@ -123,5 +142,6 @@ save_ledger()
 if plan.stealing then count_attempt(plan.met) end
 count('granted_total')
 if #plan.victims == 0 then wake_best() end -- more may be free than this one took
-redis.call('HSET', K.decisions, slot, int(NOW) .. ' ' .. outcome .. ' - ' .. plan.text)
+redis.call('HSET', K.decisions, slot,
+    int(NOW) .. '/' .. request .. ' ' .. outcome .. ' - ' .. plan.text)
 return funded_reply(outcome, thief, #plan.inherits, steal_id, plan.victims)

@@ -124,6 +124,39 @@ def test_a_replay_survives_a_pnl_without_decimals(desk: Desk) -> None:
     assert [float(again[6]), *again[:6]] == [10.0, *first[:6]]
 
 
+def test_a_late_copy_of_a_grant_whose_claim_ended_is_granted_nothing(desk: Desk) -> None:
+    """A server that was stopped for seconds, or a proxy, may deliver a lost call after all."""
+    desk.market("AAPL")
+    granted = desk.raw_acquire("r1", "AAPL", 1.5, 1_000)
+    desk.coordinator.abort(desk.now(granted[1]))
+    before = desk.everything()
+    assert desk.raw_acquire("r1", "AAPL", 1.5, 1_000)[:2] == ["denied", "duplicate"]
+    assert desk.everything() == before
+
+
+def test_a_late_copy_of_a_refusal_is_refused_the_same_though_there_is_room_now(desk: Desk) -> None:
+    victim = desk.open("AAPL", pnl=5.0, usd=20_000)
+    desk.market("MSFT")
+    refused = desk.raw_acquire("r1", "MSFT", 1.0, 1_000)
+    assert refused[:2] == ["denied", "pnl_not_better"]
+    desk.release(victim)
+    before = desk.everything()
+    assert desk.raw_acquire("r1", "MSFT", 1.0, 1_000)[:3] == refused[:3]
+    assert desk.everything() == before
+    assert desk.raw_acquire("r2", "MSFT", 1.0, 1_000)[0] == "granted"
+
+
+def test_a_late_copy_of_an_earlier_request_than_the_last_is_granted_nothing(desk: Desk) -> None:
+    """Its answer is not remembered any more, but one that was asked after it was answered."""
+    desk.market("AAPL")
+    early, late = "5a5a5a5a.desk.1", "77777777.desk.2"
+    desk.coordinator.abort(desk.now(desk.raw_acquire(late, "AAPL", 1.5, 1_000)[1]))
+    before = desk.everything()
+    assert desk.raw_acquire(early, "AAPL", 1.5, 1_000)[:2] == ["denied", "duplicate"]
+    assert desk.everything() == before
+    assert desk.raw_acquire("5a5a5a5a.another.1", "AAPL", 1.5, 1_000)[0] == "granted"
+
+
 # ---- waiters
 
 

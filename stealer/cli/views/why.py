@@ -126,9 +126,9 @@ def _slots(reader: Reader, symbol: str) -> list[tuple[str, str]]:
 
 
 def decision_of(text: str, now_ms: int) -> Decision:
-    """A recorded decision: 'ms outcome reason detail'."""
+    """A recorded decision: 'ms/request outcome reason detail'."""
     parts = text.split(" ", 3)
-    at = number_in(parts[0])
+    at = number_in(parts[0].partition("/")[0])
     if len(parts) < 3 or at is None:
         return Decision(detail=text and f"not readable: {text[:60]!r}")
     reason = "" if parts[2] == "-" else parts[2]
