@@ -130,6 +130,11 @@ PARTED: dict[str, tuple[str, str]] = {
         "ended:{0}",
         "String with TTL. How a claim ended: 'status filled_qty cause by'. Its owner reads it.",
     ),
+    "trigger": (
+        "trigger:{0}:{1}",
+        "Sorted set, by symbol and side, of slots that wait for a price: the quote that reaches the "
+        "score wakes the slot, once.",
+    ),
     "wake": ("wake:{0}", "List with TTL. A waiter of this slot blocks on it; a push wakes it."),
     "ticket": (
         "ticket:{0}",

@@ -280,6 +280,16 @@ class Ledger:
         names = [self.classify(symbol)[0] for symbol in symbols]
         self._run("watch", int(seconds * 1000), *names)
 
+    def await_price(self, symbol: str, side: str, strategy: str, price: float | None) -> bool:
+        """Wake this slot's ``wait`` once a quote reaches *price*; True when one has already.
+
+        A buy waits for an ask at or below it, a sell for a bid at or above it. None: no more.
+        """
+        symbol, _ = self.classify(symbol)
+        slot = f"{symbol}|{side}|{strategy}"
+        wanted = "" if price is None else repr(price)
+        return bool(self._run("await_price", slot, symbol, side, wanted)[0] == "now")
+
     def publish_quote(
         self,
         symbol: str,

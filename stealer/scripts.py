@@ -35,6 +35,7 @@ PIECES = (
     "identity",
     "ledger",
     "policy",
+    "wake",
     "claims",
     "stocktake",
     "protection",

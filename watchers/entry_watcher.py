@@ -24,6 +24,7 @@ from stealer.model import Claim, OrderIntent, State, decimal_text
 from stealer.replies import Standing
 from stealer.tiers import TierDecision, decide_tier, distance
 from watchers.pause import Pause
+from watchers.price_wait import PriceWait
 from watchers.status import CAPACITY_REASONS, Phase, Status
 from watchers.task import EntryTask
 from watchers.task_memory import TaskMemory
@@ -90,6 +91,8 @@ class EntryWatcher:
         self._pause = Pause()
         self._stop_by: float | None = None
         self._memory = TaskMemory(task, coordinator, monotonic)
+        self._price = PriceWait(coordinator, intent, monotonic)
+        self._looked_again = False
 
     # ---- the loop
 
@@ -102,13 +105,20 @@ class EntryWatcher:
                 ended = self.step()
                 if ended:
                     return ended
-                self.coordinator.wait(self.slot, self.task.poll_seconds)
+                self._wait()
             except LedgerUnavailable as error:
                 self._enter(Phase.BLOCKED, "redis", str(error))
                 if self._stop_by is None:
                     self._sleep(min(self.task.poll_seconds, 1.0))
                 elif self._without_redis():
                     return Phase.STOPPED
+
+    def _wait(self) -> None:
+        """Until its price, free capacity or news of its order wake it; the poll is the floor."""
+        # Looking again at once, but not for ever: the ledger and we might round differently.
+        self._looked_again = self._price.came_meanwhile() and not self._looked_again
+        if not self._looked_again and self.coordinator.wait(self.slot, self.task.poll_seconds):
+            self._price.woken()
 
     def step(self) -> Phase | None:
         """One look and at most one action; the final phase when it is over.
@@ -117,9 +127,10 @@ class EntryWatcher:
         """
         task = self._memory.recall()
         try:
-            if self.claim is None:
+            standing = self._standing()
+            if self.claim is None and (standing.claim_id or not standing.certified):
                 self.claim = self._adopted()
-            live = self._follow() if self.claim else Decimal(0)
+            live = self._follow(standing) if self.claim else Decimal(0)
         except Uncertified as error:
             self._enter(Phase.BLOCKED, error.code, str(error))
             return None
@@ -136,7 +147,7 @@ class EntryWatcher:
         if self.claim is None and filled and self._is_crumb(self.task.target - filled):
             return self._finish(Phase.DONE, "target", "the rest is less than the broker takes")
         if self.claim is None:
-            self._consider(self.task.target - filled)
+            self._consider(self.task.target - filled, standing)
         return None
 
     def _is_crumb(self, qty: Decimal) -> bool:
@@ -162,7 +173,7 @@ class EntryWatcher:
                 return None
         return claim
 
-    def _follow(self) -> Decimal:
+    def _follow(self, standing: Standing) -> Decimal:
         """Heartbeat; what the claim has filled so far, 0 once the ledger has closed it."""
         claim = self.claim
         assert claim is not None
@@ -187,7 +198,7 @@ class EntryWatcher:
         elif pulse.state == State.LAUNCHING:
             self._enter(Phase.OPENING, "unresolved", "the broker has not confirmed the order yet")
             self._settle(claim)
-        self._measure(self._standing())
+        self._measure(standing)
         return pulse.filled_qty
 
     def _returned(self, claim: Claim) -> Claim | None:
@@ -234,9 +245,8 @@ class EntryWatcher:
 
     # ---- opening
 
-    def _consider(self, missing: Decimal) -> None:
+    def _consider(self, missing: Decimal, standing: Standing) -> None:
         """Open if the tier and the price allow it, and the broker is not to be left alone."""
-        standing = self._standing()
         tier, away = self._measure(standing)
         if self._pause.lasts(self._monotonic()):
             self._enter(self.status.phase, self.status.reason, self.status.detail)
@@ -248,9 +258,11 @@ class EntryWatcher:
             self._open(missing, standing.session_open)
         elif away is None:
             self._enter(Phase.BLOCKED, "stale_quote", "no fresh quote")
+            self._price.within(tier.tolerance_pct)
         elif away > tier.tolerance_pct:
             detail = f"{away * 100:.3f} % away, enters within {tier.tolerance_pct * 100:.3f} %"
             self._enter(Phase.WAITING_FOR_PRICE, tier.tier.value, detail)
+            self._price.within(tier.tolerance_pct)
         else:
             self._open(missing, standing.session_open)
 
@@ -335,6 +347,8 @@ class EntryWatcher:
             self._enter(Phase.OPENING, result.reason, result.detail)
         elif result.ending is Ending.DENIED and result.reason in CAPACITY_REASONS:
             self._enter(Phase.WAITING_FOR_CAPACITY, result.reason, result.detail)
+            if result.reason == "not_close_enough":
+                self._price.within(self.coordinator.settings.entry_tolerance_pct)
         else:
             self._enter(Phase.BLOCKED, result.reason, result.detail)
             if result.ending is Ending.REFUSED and result.reason != "order_rules":
@@ -388,6 +402,7 @@ class EntryWatcher:
             self.status.filled_qty = decimal_text(filled)
             self.claim = None
         self._enter(phase, reason, detail)
+        self._price.no_more()
         self._offer(None)
         self.coordinator.forget_report()
         return phase

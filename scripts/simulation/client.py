@@ -30,6 +30,7 @@ READS = frozenset(
         "watch",
         "session",
         "quotes",
+        "await_price",
     }
 )
 

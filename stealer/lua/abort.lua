@@ -8,6 +8,7 @@ Reply {'aborted'}; {'gone'|'fenced'|'not_due'|'wrong_state:STATE'|'uncertified'}
 --@include prelude
 --@include identity
 --@include ledger
+--@include wake
 --@include claims
 local id, fence, by, why = unpack(ARGV)
 if not certified() then return {'uncertified'} end

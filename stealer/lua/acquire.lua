@@ -16,6 +16,7 @@ Reply {'granted'|'steal', id, fence, deadline_ms, fund, fund_crypto, pnl, inheri
 --@include identity
 --@include ledger
 --@include policy
+--@include wake
 --@include claims
 --@include protection
 --@include victims

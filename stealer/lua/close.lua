@@ -11,6 +11,7 @@ Reply {'closed', freed, an heir was paid (0|1)}; {'gone'|'wrong_state:reserved'|
 --@include prelude
 --@include identity
 --@include ledger
+--@include wake
 --@include claims
 local id, order_id, status, filled_qty, filled, why = unpack(ARGV)
 if not certified() then return {'uncertified'} end

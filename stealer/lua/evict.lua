@@ -12,6 +12,7 @@ Reply {'evicting', order id}; {STATE} for a claim that is not open; {'alive'} fo
 --@include prelude
 --@include identity
 --@include ledger
+--@include wake
 --@include claims
 local id, fence, cause, by, raise, silent = unpack(ARGV)
 if not certified() then return {'uncertified'} end

@@ -13,6 +13,7 @@ Reply {'ok', claims deleted}; {'stale'|'uncertified'|'deposed'} ]]
 --@include prelude
 --@include identity
 --@include ledger
+--@include wake
 --@include claims
 local term, sequence = num(ARGV[1]), num(ARGV[2])
 if not certified() then return {'uncertified'} end

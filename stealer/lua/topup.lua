@@ -11,6 +11,7 @@ Reply {'funded'|'pending'|'steal', ...} as acquire; {'denied', reason, detail, '
 --@include identity
 --@include ledger
 --@include policy
+--@include wake
 --@include claims
 --@include protection
 --@include victims

@@ -10,6 +10,7 @@ Reply {'unlaunched'}; {'gone'|'fenced'|'wrong_state:STATE'|'uncertified'|'depose
 --@include identity
 --@include ledger
 --@include policy
+--@include wake
 --@include claims
 local id, fence, by, why, penalise, term = unpack(ARGV)
 if not certified() then return {'uncertified'} end

@@ -56,12 +56,6 @@ local function touch(c)
   if heir then redis.call('EXISTS', K.wake(heir)) end
 end
 
-local function wake(slot)
-  local key = K.wake(slot)
-  local length = redis.call('LPUSH', key, int(NOW))
-  if length == 1 then redis.call('PEXPIRE', key, 60000) else redis.call('LTRIM', key, 0, 0) end
-end
-
 -- The best waiter better than `above` whose need fits `left` in every pool it is in, and whose
 -- entry lives; nil if there is none. `mine` is never its own rival. Bounded: waiters are as many
 -- as slots that were refused lately.

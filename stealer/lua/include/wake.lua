@@ -1,0 +1,6 @@
+--[[ Waking a watcher that blocks on its slot's list. A wake may be a false one: it only looks again. ]]
+local function wake(slot)
+  local key = K.wake(slot)
+  local length = redis.call('LPUSH', key, int(NOW))
+  if length == 1 then redis.call('PEXPIRE', key, 60000) else redis.call('LTRIM', key, 0, 0) end
+end
