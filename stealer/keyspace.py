@@ -132,7 +132,7 @@ PARTED: dict[str, tuple[str, str]] = {
     ),
     "trigger": (
         "trigger:{0}:{1}",
-        "Sorted set, by symbol and side, of slots that wait for a price: the quote that reaches the "
+        "Sorted set, by symbol and side, of slots that wait for a price: a quote that reaches the "
         "score wakes the slot, once.",
     ),
     "wake": ("wake:{0}", "List with TTL. A waiter of this slot blocks on it; a push wakes it."),
