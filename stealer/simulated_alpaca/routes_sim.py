@@ -95,9 +95,9 @@ async def log(request: Request) -> Response:
         after, limit = int(query.get("after") or 0), int(query.get("limit") or DEFAULT_EVENTS)
     except ValueError as error:
         raise malformed("after and limit must be integers") from error
-    events = list(exchange.events_after(after))[: max(limit, 0)]
-    oldest = exchange.log[0].sequence if exchange.log else 0
-    return JSONResponse({"oldest": oldest, "events": [event_json(event) for event in events]})
+    events = exchange.events.after(after)[: max(limit, 0)]
+    found = [event_json(event) for event in events]
+    return JSONResponse({"oldest": exchange.events.oldest, "events": found})
 
 
 ROUTES = [

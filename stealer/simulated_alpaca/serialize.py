@@ -11,7 +11,8 @@ from . import nyse
 from .account import Figures, Position
 from .assets import NAMESPACE, Asset
 from .errors import number
-from .exchange import Event, Exchange
+from .events import Event
+from .exchange import Exchange
 from .orders import Order
 from .prices import Bar, Quote
 
@@ -220,14 +221,15 @@ def bar_json(bar: Bar) -> dict[str, Any]:
 
 def event_json(event: Event) -> dict[str, Any]:
     """A line of the event log."""
+    execution = event.execution
     return {
         "sequence": event.sequence,
         "real_time": event.real,
         "timestamp": timestamp(event.market),
         "event": event.name,
-        "price": _optional(event.price),
-        "qty": _optional(event.qty),
-        "position_qty": _optional(event.position_qty),
+        "price": execution and number(execution.price),
+        "qty": execution and number(execution.qty),
+        "position_qty": execution and number(execution.position_qty),
         "order": order_json(event.order),
     }
 
