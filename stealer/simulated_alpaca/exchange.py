@@ -25,6 +25,7 @@ from .fills import FillModel, fill_during_cancel, marketable, opposite, proceeds
 from .judge import Judge
 from .market import Market
 from .orders import (
+    ACCEPTED,
     CANCELED,
     EXPIRED,
     FILLED,
@@ -44,6 +45,13 @@ from .settings import ExchangeConfig
 STEP_MARKET_SECONDS = 5.0
 #: At most so many looks in one advance; a longer pause is looked at more coarsely.
 MAX_STEPS = 600
+#: How a cancel ends that a fault of this kind meets.
+CANCEL_OUTCOMES = {
+    "stuck_cancel": "cancel",
+    "fill_on_cancel": "fill",
+    "partial_on_cancel": "partial",
+    "cancel_rejected": "rejected",
+}
 
 
 @dataclass
@@ -92,7 +100,10 @@ class Exchange:
             self._tick(now if step == steps else start + (now - start) * step / steps)
 
     def next_due(self) -> float | None:
-        """The next real time at which an order changes by itself, fills aside; None if never."""
+        """The next real time at which an order changes by itself, fills aside; None if never.
+
+        What was due and waits, for the exchange to open say, is not counted.
+        """
         times: list[float] = []
         for order in self.live.values():
             if not order.working and order.status != PENDING_CANCEL:
@@ -101,7 +112,7 @@ class Exchange:
                 times.append(order.cancel_due)
             if order.expires_at is not None:
                 times.append(self.clock.real_at(order.expires_at))
-        return min(times, default=None)
+        return min((time for time in times if time > self.present), default=None)
 
     def _tick(self, at: float) -> None:
         self.present = at
@@ -205,14 +216,12 @@ class Exchange:
         if order.status == PENDING_CANCEL:
             return order
         order.cancel_due = now + self.config.cancel_latency
-        kinds = frozenset({"stuck_cancel", "fill_on_cancel", "partial_on_cancel"})
+        kinds = frozenset(CANCEL_OUTCOMES)
         fault = self.faults.take_order(kinds, order.symbol, order.side)
         if fault is not None:
             order.cancel_due += fault.seconds
             order.partial_fraction = Decimal(str(fault.fraction))
-            order.cancel_outcome = {"fill_on_cancel": "fill", "partial_on_cancel": "partial"}.get(
-                fault.kind, "cancel"
-            )
+            order.cancel_outcome = CANCEL_OUTCOMES[fault.kind]
         self._status(order, PENDING_CANCEL, "pending_cancel")
         return order
 
@@ -307,6 +316,11 @@ class Exchange:
             self._status(order, status, "partial_fill", execution)
 
     def _finish_cancel(self, order: Order) -> None:
+        if order.cancel_outcome == "rejected":
+            order.cancel_due, order.cancel_outcome = None, "cancel"
+            status = PARTIALLY_FILLED if order.filled_qty else NEW
+            self._status(order, status if order.working else ACCEPTED, "order_cancel_rejected")
+            return
         quote = self.market.quote(order.symbol)
         if order.cancel_outcome != "cancel" and quote is not None:
             qty, price = fill_during_cancel(order, quote)

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .errors import malformed
+from .faults import Fault
 from .orders import MAX_NUMBER, parse_asset
 from .routes_trading import read_json
 from .serialize import event_json, report_json, timestamp
@@ -51,10 +52,20 @@ async def faults(request: Request) -> Response:
         body = _plain(await read_json(request))
         try:
             for item in body if isinstance(body, list) else [body]:
-                book.add(item)
+                fault = book.add(item, world_of(request).now())
+                if fault.kind == "stream_drop":
+                    _drop(request, fault)
         except ValueError as error:
             raise malformed(str(error)) from error
     return JSONResponse({"faults": [fault.describe() for fault in book.faults]})
+
+
+def _drop(request: Request, fault: Fault) -> None:
+    """End the streams that are connected now."""
+    state = request.app.state
+    for connection in [*state.trade_updates.connections, *state.data_streams.connections]:
+        if connection.path.startswith(fault.path):
+            connection.drop(fault.code)
 
 
 def _amount(body: Any, name: str) -> Decimal:
@@ -77,6 +88,7 @@ async def price(request: Request) -> Response:
     if pinned is not None and pinned <= 0:
         raise malformed("price must be > 0")
     exchange.pin(symbol, pinned)
+    request.app.state.data_streams.price_set()
     mid = exchange.market.mid(symbol)
     return JSONResponse({"symbol": symbol, "price": None if mid is None else str(mid)})
 
@@ -86,6 +98,15 @@ async def equity(request: Request) -> Response:
     exchange = world_of(request).advanced()
     exchange.add_cash(_amount(await read_json(request), "cash_delta"))
     return JSONResponse({"cash": str(exchange.account.cash)})
+
+
+async def streams(request: Request) -> Response:
+    """GET /sim/streams: who is connected, and what each one hears."""
+    state = request.app.state
+    connected = [*state.trade_updates.connections, *state.data_streams.connections]
+    return JSONResponse(
+        {"streams": [{"path": c.path, "channels": c.channels()} for c in connected]}
+    )
 
 
 async def log(request: Request) -> Response:
@@ -106,5 +127,6 @@ ROUTES = [
     Route("/sim/faults", faults, methods=["GET", "POST", "DELETE"]),
     Route("/sim/price", price, methods=["POST"]),
     Route("/sim/equity", equity, methods=["POST"]),
+    Route("/sim/streams", streams),
     Route("/sim/log", log),
 ]
