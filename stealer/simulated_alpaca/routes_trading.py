@@ -165,7 +165,9 @@ async def asset(request: Request) -> Response:
 async def submit_order(request: Request) -> Response:
     """POST /v2/orders."""
     world = world_of(request)
-    return JSONResponse(order_json(world.exchange.submit(world.now(), await read_json(request))))
+    # The body first: its end may come later than its beginning.
+    body = await read_json(request)
+    return JSONResponse(order_json(world.exchange.submit(world.now(), body)))
 
 
 async def list_orders(request: Request) -> Response:

@@ -112,7 +112,6 @@ def test_minute_bars_come_when_the_minute_has_ended() -> None:
     assert (second.timestamp - first.timestamp).total_seconds() == 60
 
 
-@pytest.mark.parametrize("server_config", [ServerConfig(streams=StreamConfig(quote_interval=0.05))])
 def test_a_moving_market_is_quoted_without_anybody_asking() -> None:
     with ServerThread(config=ServerConfig(streams=StreamConfig(quote_interval=0.05))) as thread:
         server = Server(thread.url)
