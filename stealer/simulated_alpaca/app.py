@@ -13,7 +13,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
-from . import data_stream, routes_data, routes_sim, routes_trading, trade_stream
+from . import (
+    data_stream,
+    routes_account,
+    routes_data,
+    routes_sim,
+    routes_trading,
+    trade_stream,
+)
 from .data_stream import DataStreams
 from .errors import ApiError
 from .gate import Gate
@@ -41,6 +48,7 @@ def build_app(world: World, config: ServerConfig) -> ASGIApp:
 
     app = Starlette(
         routes=[
+            *routes_account.ROUTES,
             *routes_trading.ROUTES,
             *routes_data.ROUTES,
             *routes_sim.ROUTES,

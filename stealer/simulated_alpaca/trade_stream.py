@@ -5,16 +5,14 @@ Nothing is replayed: who connects hears of what happens from then on.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from starlette.websockets import WebSocket
 
-from .assets import NAMESPACE
 from .connection import Connection
 from .errors import number
 from .events import Event
-from .serialize import order_json, timestamp
+from .serialize import execution_id, order_json, timestamp
 from .settings import ServerConfig
 from .world import World
 
@@ -132,11 +130,6 @@ def trade_update(event: Event) -> dict[str, Any]:
         update["qty"] = number(event.execution.qty)
         update["position_qty"] = number(event.execution.position_qty)
     return update
-
-
-def execution_id(event: Event) -> str:
-    """A UUID of the event, which a fill's account activity has, too."""
-    return str(uuid.uuid5(NAMESPACE, f"execution:{event.order.id}:{event.sequence}"))
 
 
 def event_id(event: Event) -> str:
