@@ -4,12 +4,12 @@ It imports nothing else of this project, because it is also the judge of it. The
 (`exchange.Exchange`) is pure and can be driven without the server by a virtual clock.
 """
 
-from .app import ServerConfig
 from .clock import MarketClock
 from .exchange import Event, Exchange, ExchangeConfig
 from .generator import GeneratedMarket
 from .replay import BarsError, ReplayedMarket
 from .server import ServerThread, make_world
+from .settings import ServerConfig, StreamConfig
 from .world import World
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ReplayedMarket",
     "ServerConfig",
     "ServerThread",
+    "StreamConfig",
     "World",
     "make_world",
 ]

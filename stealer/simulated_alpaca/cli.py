@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from .app import ServerConfig
 from .assets import canonical_symbol
 from .clock import MarketClock, parse_instant
 from .exchange import ExchangeConfig
@@ -17,10 +16,12 @@ from .generator import PROFILES, GeneratedMarket
 from .prices import MarketSource
 from .replay import BarsError, ReplayedMarket
 from .server import DEFAULT_START, listen, make_server, make_world
+from .settings import ServerConfig, StreamConfig
 
 #: Option defaults come from the engine's, so that the two cannot drift apart.
 _EXCHANGE = ExchangeConfig()
 _SERVER = ServerConfig()
+_STREAMS = _SERVER.streams
 
 
 def number(text: str | Decimal) -> Decimal:
@@ -141,6 +142,37 @@ SECONDS = click.FloatRange(min=0)
     is_flag=True,
     help="A stock's cancel off hours waits for the session.",
 )
+@click.option(
+    "--trade-streams",
+    type=click.IntRange(min=0),
+    default=_STREAMS.trade_connections,
+    help="Trade update connections at once; 0 for any number.",
+)
+@click.option(
+    "--second-trade-stream",
+    type=click.Choice(["refuse", "replace"]),
+    default=_STREAMS.second_trade_stream,
+    help="What becomes of the connection that is one too many.",
+)
+@click.option(
+    "--data-streams",
+    type=click.IntRange(min=0),
+    default=_STREAMS.data_connections,
+    help="Market data connections at once, by endpoint and key; 0 for any number.",
+)
+@click.option(
+    "--data-symbols",
+    type=click.IntRange(min=0),
+    default=_STREAMS.data_symbols,
+    help="Symbols of one data connection's trades and quotes; 0 for any number.",
+)
+@click.option("--sip/--no-sip", default=_STREAMS.sip, help="Whether the keys may use /v2/sip.")
+@click.option(
+    "--quote-interval",
+    type=SECONDS,
+    default=_STREAMS.quote_interval,
+    help="Least real seconds between two streamed quotes of a symbol.",
+)
 @click.option("--key", default="", help="Accept only this API key.")
 @click.option("--secret", default="", help="Accept only this API secret.")
 def main(**options: Any) -> None:
@@ -168,7 +200,18 @@ def main(**options: Any) -> None:
         },
     )
     server_config = ServerConfig(
-        options["rate_limit"], options["data_rate_limit"], options["key"], options["secret"]
+        options["rate_limit"],
+        options["data_rate_limit"],
+        options["key"],
+        options["secret"],
+        streams=StreamConfig(
+            options["trade_streams"],
+            options["second_trade_stream"],
+            options["data_streams"],
+            options["data_symbols"],
+            options["sip"],
+            options["quote_interval"],
+        ),
     )
     try:
         listener = listen(options["host"], options["port"])

@@ -7,10 +7,8 @@ present is read as the latest one seen. Latencies are real seconds, prices USD.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -21,11 +19,13 @@ from .checks import check_entry, reason
 from .clock import MarketClock
 from .drafts import draft, replacement
 from .errors import ApiError, already, duplicate_id, malformed, not_found, unprocessable
+from .events import Event, EventLog, Execution
 from .faults import FaultBook
-from .fills import FillModel
+from .fills import FillModel, fill_during_cancel, marketable, opposite, proceeds, triggered
 from .judge import Judge
 from .market import Market
 from .orders import (
+    ACCEPTED,
     CANCELED,
     EXPIRED,
     FILLED,
@@ -37,29 +37,21 @@ from .orders import (
     Order,
     Ticket,
     parse_ticket,
-    round_qty,
 )
-from .prices import BPS, MarketSource, Quote
+from .prices import MarketSource
 from .settings import ExchangeConfig
 
 #: Market seconds between two looks at the prices while orders are live.
 STEP_MARKET_SECONDS = 5.0
 #: At most so many looks in one advance; a longer pause is looked at more coarsely.
 MAX_STEPS = 600
-
-
-@dataclass(frozen=True)
-class Event:
-    """One step of an order's life. ``order`` is a copy made at the moment of the event."""
-
-    sequence: int
-    real: float
-    market: float
-    name: str
-    order: Order
-    price: Decimal | None = None
-    qty: Decimal | None = None
-    position_qty: Decimal | None = None
+#: How a cancel ends that a fault of this kind meets.
+CANCEL_OUTCOMES = {
+    "stuck_cancel": "cancel",
+    "fill_on_cancel": "fill",
+    "partial_on_cancel": "partial",
+    "cancel_rejected": "rejected",
+}
 
 
 @dataclass
@@ -79,13 +71,11 @@ class Exchange:
         self.orders: dict[str, Order] = {}
         self.by_client_id: dict[str, Order] = {}
         self.live: dict[str, Order] = {}
-        self.log: deque[Event] = deque(maxlen=self.config.log_size)
-        self.listeners: list[Callable[[Event], None]] = []
+        self.events = EventLog(self.config.log_size)
         self.judge = Judge(self.config.leverage, self.config.judge_window)
         self.fill_model = FillModel(self.config.seed, self.config.partial_probability)
         self.symbols = frozenset(self.source.symbols)
         self._sequence = 0
-        self._events = 0
         self._releasing: deque[Order] = deque()
         self._last_close = nyse.last_close(self.market_time)
         self.judge.observe(self.present, self.market.marks(), self.account)
@@ -110,7 +100,10 @@ class Exchange:
             self._tick(now if step == steps else start + (now - start) * step / steps)
 
     def next_due(self) -> float | None:
-        """The next real time at which an order changes by itself, fills aside; None if never."""
+        """The next real time at which an order changes by itself, fills aside; None if never.
+
+        What was due and waits, for the exchange to open say, is not counted.
+        """
         times: list[float] = []
         for order in self.live.values():
             if not order.working and order.status != PENDING_CANCEL:
@@ -119,7 +112,7 @@ class Exchange:
                 times.append(order.cancel_due)
             if order.expires_at is not None:
                 times.append(self.clock.real_at(order.expires_at))
-        return min(times, default=None)
+        return min((time for time in times if time > self.present), default=None)
 
     def _tick(self, at: float) -> None:
         self.present = at
@@ -223,14 +216,12 @@ class Exchange:
         if order.status == PENDING_CANCEL:
             return order
         order.cancel_due = now + self.config.cancel_latency
-        kinds = frozenset({"stuck_cancel", "fill_on_cancel", "partial_on_cancel"})
+        kinds = frozenset(CANCEL_OUTCOMES)
         fault = self.faults.take_order(kinds, order.symbol, order.side)
         if fault is not None:
             order.cancel_due += fault.seconds
             order.partial_fraction = Decimal(str(fault.fraction))
-            order.cancel_outcome = {"fill_on_cancel": "fill", "partial_on_cancel": "partial"}.get(
-                fault.kind, "cancel"
-            )
+            order.cancel_outcome = CANCEL_OUTCOMES[fault.kind]
         self._status(order, PENDING_CANCEL, "pending_cancel")
         return order
 
@@ -277,7 +268,7 @@ class Exchange:
         fault = self.faults.take_order(frozenset({"reject"}), order.symbol, order.side)
         order.doomed = fault is not None
         self.judge.order_accepted(order, self.live.values(), self.account, self.market_time)
-        self._emit(order, order.status)
+        self.events.record(self.present, self.market_time, order.status, order, None)
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -293,63 +284,46 @@ class Exchange:
 
     def _try_fill(self, order: Order) -> None:
         quote = self.market.quote(order.symbol)
-        if quote is None or order.next_fill_due > self.present or not self._triggered(order, quote):
+        if quote is None or order.next_fill_due > self.present:
             return
-        price = quote.ask if order.side == "buy" else quote.bid
+        order.stop_triggered = triggered(order, quote)
+        if not order.stop_triggered:
+            return
+        price = opposite(order, quote)
         if marketable(order, price):
-            if order.time_in_force == "fok":
-                self._fill(order, order.remaining, price)
-                return
             self._fill(order, self.fill_model.quantity(order), price)
         if order.live and order.time_in_force in ("ioc", "fok"):
             order.canceled_at = self.market_time
             self._end(order, CANCELED, "canceled")
 
-    @staticmethod
-    def _triggered(order: Order, quote: Quote) -> bool:
-        if order.stop_price is None or order.stop_triggered:
-            return True
-        buy = order.side == "buy"
-        order.stop_triggered = (
-            quote.ask >= order.stop_price if buy else quote.bid <= order.stop_price
-        )
-        return order.stop_triggered
-
     def _fill(self, order: Order, qty: Decimal, price: Decimal) -> None:
-        """Execute ``qty`` at ``price``; a crypto fee is taken from what is received."""
+        """Execute ``qty`` at ``price``."""
         during_cancel = order.status == PENDING_CANCEL
-        sign = Decimal(1) if order.side == "buy" else Decimal(-1)
-        received_qty, cash = sign * qty, -sign * qty * price
-        if order.asset.is_crypto:
-            kept = 1 - self.config.crypto_fee_bps * BPS
-            if order.side == "buy":
-                received_qty = round_qty(qty * kept)
-            else:
-                cash *= kept
-        self.account.apply_fill(order.asset, received_qty, price, cash)
+        units, cash = proceeds(order, qty, price, self.config.crypto_fee_bps)
+        self.account.apply_fill(order.asset, units, price, cash)
         paid = (order.filled_avg_price or Decimal(0)) * order.filled_qty + price * qty
         order.filled_qty += qty
         order.filled_avg_price = paid / order.filled_qty
         order.next_fill_due = self.present + self.config.partial_pause
         full = order.remaining == 0
         self.judge.count_fill(partial=not full, during_cancel=during_cancel)
+        execution = Execution(price, qty, self.account.qty(order.symbol))
         if full:
             order.filled_at = self.market_time
-            self._end(order, FILLED, "fill", price, qty, release=False)
-        elif during_cancel:
-            order.updated_at = self.market_time
-            self._emit(order, "partial_fill", price, qty)
+            self._end(order, FILLED, "fill", execution, release=False)
         else:
-            self._status(order, PARTIALLY_FILLED, "partial_fill", price, qty)
+            status = PENDING_CANCEL if during_cancel else PARTIALLY_FILLED
+            self._status(order, status, "partial_fill", execution)
 
     def _finish_cancel(self, order: Order) -> None:
+        if order.cancel_outcome == "rejected":
+            order.cancel_due, order.cancel_outcome = None, "cancel"
+            status = PARTIALLY_FILLED if order.filled_qty else NEW
+            self._status(order, status if order.working else ACCEPTED, "order_cancel_rejected")
+            return
         quote = self.market.quote(order.symbol)
         if order.cancel_outcome != "cancel" and quote is not None:
-            market_price = quote.ask if order.side == "buy" else quote.bid
-            better = marketable(order, market_price) or order.limit_price is None
-            price = market_price if better else order.price
-            part = order.partial_fraction if order.cancel_outcome == "partial" else Decimal(1)
-            qty = self.fill_model.fraction(order, part)
+            qty, price = fill_during_cancel(order, quote)
             if qty:
                 self._fill(order, qty, price)
         if order.live:
@@ -357,23 +331,17 @@ class Exchange:
             self._end(order, CANCELED, "canceled")
 
     def _status(
-        self,
-        order: Order,
-        status: str,
-        event: str,
-        price: Decimal | None = None,
-        qty: Decimal | None = None,
+        self, order: Order, status: str, event: str, execution: Execution | None = None
     ) -> None:
         order.status, order.updated_at = status, self.market_time
-        self._emit(order, event, price, qty)
+        self.events.record(self.present, self.market_time, event, order, execution)
 
     def _end(
         self,
         order: Order,
         status: str,
         event: str,
-        price: Decimal | None = None,
-        qty: Decimal | None = None,
+        execution: Execution | None = None,
         release: bool = True,
     ) -> None:
         """Terminal. ``release``: whether what it held stays held for a moment."""
@@ -383,37 +351,7 @@ class Exchange:
             self._releasing.append(order)
         if status == CANCELED:
             self.judge.cancels += 1
-        self._status(order, status, event, price, qty)
-
-    def _emit(
-        self, order: Order, name: str, price: Decimal | None = None, qty: Decimal | None = None
-    ) -> None:
-        self._events += 1
-        position = self.account.qty(order.symbol) if qty is not None else None
-        event = Event(
-            self._events,
-            self.present,
-            self.market_time,
-            name,
-            copy.copy(order),
-            price,
-            qty,
-            position,
-        )
-        self.log.append(event)
-        for listener in self.listeners:
-            listener(event)
-
-    def events_after(self, sequence: int) -> Iterable[Event]:
-        """The kept events with a larger sequence number, oldest first."""
-        return [event for event in self.log if event.sequence > sequence]
+        self._status(order, status, event, execution)
 
 
-def marketable(order: Order, price: Decimal) -> bool:
-    """Whether the opposite side's ``price`` satisfies the order's limit."""
-    if order.limit_price is None:
-        return True
-    return price <= order.limit_price if order.side == "buy" else price >= order.limit_price
-
-
-__all__ = ["Event", "Exchange", "ExchangeConfig", "marketable"]
+__all__ = ["Event", "Exchange", "ExchangeConfig"]

@@ -1,7 +1,7 @@
-"""Faults that tests ask for: on the wire (HTTP) and at the exchange (orders).
+"""Faults that tests ask for: on the wire (HTTP), on streams (WebSocket), at the exchange (orders).
 
-The exchange's faults are consumed by the engine, the others by the HTTP gate. Each is used `times`
-times and then gone; `times` 0 means until it is cleared.
+The exchange's faults are consumed by the engine, the wire's by the HTTP gate, the streams' by their
+connections. Each is used `times` times and then gone; `times` 0 means until it is cleared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,24 @@ from typing import Any
 from .assets import canonical_symbol
 
 WIRE_KINDS = frozenset({"latency", "status", "hang", "html", "drop_reply"})
-EXCHANGE_KINDS = frozenset({"stuck_cancel", "fill_on_cancel", "partial_on_cancel", "reject"})
+EXCHANGE_KINDS = frozenset(
+    {"stuck_cancel", "fill_on_cancel", "partial_on_cancel", "cancel_rejected", "reject"}
+)
+STREAM_KINDS = frozenset(
+    {
+        "stream_drop",
+        "stream_mute",
+        "stream_delay",
+        "stream_duplicate",
+        "stream_reorder",
+        "stream_refuse",
+    }
+)
+#: These are in force for a time (`seconds`), or for ever, unless `times` is given.
+LASTING_KINDS = frozenset({"stream_mute", "stream_refuse"})
+#: How late a message comes that others overtake when nothing is said, seconds.
+DEFAULT_REORDER_SECONDS = 0.2
+TOO_MANY_REQUESTS = 429
 #: How long a hang lasts when nothing is said, seconds.
 DEFAULT_HANG_SECONDS = 3600.0
 
@@ -33,6 +50,8 @@ class Fault:
     message: str = ""
     fraction: float = 0.5
     used: int = 0
+    #: When it was asked for, real unix seconds.
+    since: float = 0.0
 
     def describe(self) -> dict[str, Any]:
         """The fault as JSON, without its empty fields."""
@@ -45,10 +64,15 @@ class FaultBook:
 
     faults: list[Fault] = field(default_factory=list)
 
-    def add(self, body: Any) -> Fault:
-        """Add what a JSON object describes. Raises ValueError that says what is wrong."""
+    def add(self, body: Any, now: float = 0.0) -> Fault:
+        """Add what a JSON object describes. Raises ValueError that says what is wrong.
+
+        A `stream_drop` is no state but a deed of its caller, and is not kept.
+        """
         fault = parse_fault(body)
-        self.faults.append(fault)
+        fault.since = now
+        if fault.kind != "stream_drop":
+            self.faults.append(fault)
         return fault
 
     def clear(self) -> None:
@@ -71,6 +95,17 @@ class FaultBook:
         for fault in self.faults:
             if fault.kind in kinds and fault.symbol in ("", symbol) and fault.side in ("", side):
                 return self._use(fault)
+        return None
+
+    def take_stream(self, kind: str, path: str, now: float) -> Fault | None:
+        """Use up one stream fault of ``kind`` for a stream's path, or None."""
+        for fault in list(self.faults):
+            if fault.kind != kind or not path.startswith(fault.path):
+                continue
+            if kind in LASTING_KINDS and fault.seconds and now >= fault.since + fault.seconds:
+                self.faults.remove(fault)
+                continue
+            return self._use(fault)
         return None
 
     def _use(self, fault: Fault) -> Fault:
@@ -99,7 +134,7 @@ def parse_fault(body: Any) -> Fault:
     """A fault from JSON. Raises ValueError naming the field and what is allowed."""
     if not isinstance(body, dict):
         raise ValueError("a fault is a JSON object")
-    kinds = WIRE_KINDS | EXCHANGE_KINDS
+    kinds = WIRE_KINDS | EXCHANGE_KINDS | STREAM_KINDS
     if body.get("kind") not in kinds:
         raise ValueError(f"kind must be one of {', '.join(sorted(kinds))}")
     for name, value in body.items():
@@ -113,6 +148,12 @@ def parse_fault(body: Any) -> Fault:
         fault.symbol = canonical_symbol(fault.symbol)
     if fault.kind == "hang" and not fault.seconds:
         fault.seconds = DEFAULT_HANG_SECONDS
+    if fault.kind == "stream_reorder" and not fault.seconds:
+        fault.seconds = DEFAULT_REORDER_SECONDS
+    if fault.kind in LASTING_KINDS and "times" not in body:
+        fault.times = 0
+    if fault.kind == "stream_refuse" and "status" not in body:
+        fault.status = TOO_MANY_REQUESTS
     if fault.times < 0 or fault.seconds < 0 or not 0 < fault.fraction < 1:
         raise ValueError("times and seconds must be >= 0, fraction between 0 and 1")
     return fault

@@ -14,9 +14,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .connection import TRANSPORT
 from .errors import ApiError, too_many_requests, unauthorized
 from .faults import Fault, FaultBook
 from .limits import RateLimiter
+from .settings import ServerConfig
 
 HTML_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 _MESSAGES = {429: (42910000, "rate limit exceeded"), 504: (50410000, "request timed out")}
@@ -24,18 +26,20 @@ _MESSAGES = {429: (42910000, "rate limit exceeded"), 504: (50410000, "request ti
 
 @dataclass
 class Gate:
-    """Wraps the app. ``key``/``secret`` empty: any non-empty pair will do."""
+    """Wraps the app."""
 
     app: ASGIApp
     faults: FaultBook
     trading_limit: RateLimiter
     data_limit: RateLimiter
     now: Callable[[], float]
-    key: str = ""
-    secret: str = ""
+    config: ServerConfig
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
+        if scope["type"] == "websocket":
+            # The middle layers hide the server's `send`, and with it the connection's transport.
+            scope[TRANSPORT] = _transport(send)
         if scope["type"] != "http" or path.startswith("/sim/"):
             await self.app(scope, receive, send)
             return
@@ -59,7 +63,7 @@ class Gate:
         # Crypto market data needs no keys at Alpaca.
         if path.startswith("/v1beta3/crypto/") and not key:
             return True
-        return bool(key and secret) and self.key in ("", key) and self.secret in ("", secret)
+        return self.config.accepts(key, secret)
 
     async def _pass(
         self, scope: Scope, receive: Receive, send: Send, extra: dict[str, str]
@@ -112,10 +116,14 @@ async def _answer(
     await send({"type": "http.response.body", "body": body})
 
 
+def _transport(send: Send) -> Any:
+    """The transport behind uvicorn's `send`, None under another server."""
+    return getattr(getattr(send, "__self__", None), "transport", None)
+
+
 async def _hang_up(send: Send) -> None:
     """Close the connection without a byte of answer, as a crashed proxy does."""
-    cycle = getattr(send, "__self__", None)
-    transport = getattr(cycle, "transport", None)
+    transport = _transport(send)
     if transport is not None:
         transport.abort()
         return

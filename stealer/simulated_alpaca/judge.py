@@ -16,7 +16,7 @@ position is not an entry.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -97,13 +97,7 @@ class Judge:
     ) -> None:
         best: tuple[Decimal, Decimal, Decimal] | None = None
         broken = True
-        for _, marks, crypto_limit in self.marks:
-            figures = self.pool_figures(pool, entries, account, marks)
-            if figures is None:
-                continue
-            exposure, limit = figures
-            if pool == "crypto":
-                limit = max(limit, crypto_limit)
+        for exposure, limit in self._figures(pool, entries, account):
             broken = broken and exposure > limit + TOLERANCE
             ratio = exposure / limit if limit > 0 else (NO_LIMIT_RATIO if exposure > 0 else ZERO)
             if best is None or ratio < best[0]:
@@ -116,25 +110,28 @@ class Judge:
             if len(self.violations) < MAX_LISTED:
                 self.violations.append(_violation(pool, order, best, account, entries, market))
 
-    def pool_figures(
-        self,
-        pool: str,
-        entries: list[tuple[Order, Decimal]],
-        account: Account,
-        marks: Mapping[str, Decimal],
-    ) -> tuple[Decimal, Decimal] | None:
-        """(exposure, limit) in USD at ``marks``; None when they lack a held symbol."""
-        if any(symbol not in marks for symbol in account.positions):
-            return None
-        values = [(p.asset, p.qty * marks[s]) for s, p in account.positions.items()]
-        if pool == "total":
-            equity = account.cash + sum((value for _, value in values), ZERO)
-            exposure = sum((abs(value) for _, value in values), ZERO)
-            exposure += sum((notional for _, notional in entries), ZERO)
-            return exposure, self.leverage * equity
-        held = sum((value for asset, value in values if asset.is_crypto), ZERO)
-        buys = sum((n for o, n in entries if o.asset.is_crypto and o.side == "buy"), ZERO)
-        return held + buys, account.cash + held
+    def _figures(
+        self, pool: str, entries: list[tuple[Order, Decimal]], account: Account
+    ) -> Iterable[tuple[Decimal, Decimal]]:
+        """(exposure, limit) in USD at every price vector of the window, each pair once.
+
+        Vectors that lack a held symbol are left out.
+        """
+        crypto = pool == "crypto"
+        bought = [n for o, n in entries if o.asset.is_crypto and o.side == "buy"]
+        added = sum(bought if crypto else (n for _, n in entries), ZERO)
+        held = [(s, p.qty) for s, p in account.positions.items() if p.asset.is_crypto or not crypto]
+        found: dict[tuple[Decimal, Decimal], None] = {}
+        for _, marks, crypto_limit in self.marks:
+            if not marks.keys() >= account.positions.keys():
+                continue
+            values = [qty * marks[symbol] for symbol, qty in held]
+            worth = account.cash + sum(values)
+            if crypto:
+                found[added + sum(values), max(worth, crypto_limit)] = None
+            else:
+                found[added + sum(map(abs, values)), self.leverage * worth] = None
+        return found
 
     def report(self, live: Iterable[Order]) -> dict[str, Any]:
         """Counts and verdicts as JSON."""

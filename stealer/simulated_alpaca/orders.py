@@ -87,7 +87,7 @@ class Order:
     replaces: str | None = None
     replaced_by: str | None = None
     cancel_due: float | None = None
-    #: How a cancel that was asked for ends: "cancel", "fill" or "partial".
+    #: How a cancel that was asked for ends: "cancel", "fill", "partial" or "rejected".
     cancel_outcome: str = "cancel"
     partial_fraction: Decimal = Decimal("0.5")
     #: Set when the exchange accepted it and then refuses it asynchronously.

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .errors import malformed
+from .faults import Fault
 from .orders import MAX_NUMBER, parse_asset
 from .routes_trading import read_json
 from .serialize import event_json, report_json, timestamp
@@ -51,10 +52,20 @@ async def faults(request: Request) -> Response:
         body = _plain(await read_json(request))
         try:
             for item in body if isinstance(body, list) else [body]:
-                book.add(item)
+                fault = book.add(item, world_of(request).now())
+                if fault.kind == "stream_drop":
+                    _drop(request, fault)
         except ValueError as error:
             raise malformed(str(error)) from error
     return JSONResponse({"faults": [fault.describe() for fault in book.faults]})
+
+
+def _drop(request: Request, fault: Fault) -> None:
+    """End the streams that are connected now."""
+    state = request.app.state
+    for connection in [*state.trade_updates.connections, *state.data_streams.connections]:
+        if connection.path.startswith(fault.path):
+            connection.drop(fault.code)
 
 
 def _amount(body: Any, name: str) -> Decimal:
@@ -77,6 +88,7 @@ async def price(request: Request) -> Response:
     if pinned is not None and pinned <= 0:
         raise malformed("price must be > 0")
     exchange.pin(symbol, pinned)
+    request.app.state.data_streams.price_set()
     mid = exchange.market.mid(symbol)
     return JSONResponse({"symbol": symbol, "price": None if mid is None else str(mid)})
 
@@ -88,6 +100,15 @@ async def equity(request: Request) -> Response:
     return JSONResponse({"cash": str(exchange.account.cash)})
 
 
+async def streams(request: Request) -> Response:
+    """GET /sim/streams: who is connected, and what each one hears."""
+    state = request.app.state
+    connected = [*state.trade_updates.connections, *state.data_streams.connections]
+    return JSONResponse(
+        {"streams": [{"path": c.path, "channels": c.channels()} for c in connected]}
+    )
+
+
 async def log(request: Request) -> Response:
     """GET ?after=N&limit=M: the events after a sequence number, oldest first."""
     exchange, query = world_of(request).advanced(), request.query_params
@@ -95,9 +116,9 @@ async def log(request: Request) -> Response:
         after, limit = int(query.get("after") or 0), int(query.get("limit") or DEFAULT_EVENTS)
     except ValueError as error:
         raise malformed("after and limit must be integers") from error
-    events = list(exchange.events_after(after))[: max(limit, 0)]
-    oldest = exchange.log[0].sequence if exchange.log else 0
-    return JSONResponse({"oldest": oldest, "events": [event_json(event) for event in events]})
+    events = exchange.events.after(after)[: max(limit, 0)]
+    found = [event_json(event) for event in events]
+    return JSONResponse({"oldest": exchange.events.oldest, "events": found})
 
 
 ROUTES = [
@@ -106,5 +127,6 @@ ROUTES = [
     Route("/sim/faults", faults, methods=["GET", "POST", "DELETE"]),
     Route("/sim/price", price, methods=["POST"]),
     Route("/sim/equity", equity, methods=["POST"]),
+    Route("/sim/streams", streams),
     Route("/sim/log", log),
 ]

@@ -1,4 +1,4 @@
-"""The trading endpoints under /v2: account, positions, assets, orders, clock, calendar."""
+"""The trading endpoints under /v2: positions, assets, orders, clock, calendar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .assets import asset_for, canonical_symbol
 from .clock import parse_instant
 from .errors import ApiError, malformed, not_found, unprocessable
 from .orders import Order
-from .serialize import account_json, asset_json, eastern, order_json, position_json
+from .serialize import asset_json, eastern, order_json, position_json
 from .world import World, world_of
 
 DEFAULT_ORDERS = 50
@@ -36,16 +36,6 @@ async def read_json(request: Request) -> Any:
         return json.loads(await request.body(), parse_float=Decimal, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise malformed("request body format is invalid") from error
-
-
-async def account(request: Request) -> Response:
-    """GET /v2/account."""
-    exchange = world_of(request).advanced()
-    return JSONResponse(
-        account_json(
-            exchange.figures(), exchange.account.last_equity, exchange.clock.at(exchange.started)
-        )
-    )
 
 
 def _position(world: World, position: Position) -> dict[str, Any]:
@@ -165,7 +155,9 @@ async def asset(request: Request) -> Response:
 async def submit_order(request: Request) -> Response:
     """POST /v2/orders."""
     world = world_of(request)
-    return JSONResponse(order_json(world.exchange.submit(world.now(), await read_json(request))))
+    # The body first: its end may come later than its beginning.
+    body = await read_json(request)
+    return JSONResponse(order_json(world.exchange.submit(world.now(), body)))
 
 
 async def list_orders(request: Request) -> Response:
@@ -285,7 +277,6 @@ async def calendar(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/v2/account", account),
     Route("/v2/positions", positions, methods=["GET"]),
     Route("/v2/positions", close_positions, methods=["DELETE"]),
     Route("/v2/positions/{symbol:path}", position, methods=["GET"]),

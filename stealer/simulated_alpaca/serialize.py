@@ -11,7 +11,8 @@ from . import nyse
 from .account import Figures, Position
 from .assets import NAMESPACE, Asset
 from .errors import number
-from .exchange import Event, Exchange
+from .events import Event
+from .exchange import Exchange
 from .orders import Order
 from .prices import Bar, Quote
 
@@ -91,7 +92,9 @@ def _average(price: Decimal | None) -> str | None:
     return None if price is None else number(price.quantize(Decimal("0.000000001")))
 
 
-def account_json(figures: Figures, last_equity: Decimal, created: float) -> dict[str, Any]:
+def account_json(
+    figures: Figures, last_equity: Decimal, created: float, now: float
+) -> dict[str, Any]:
     """The account. Day-trade fields are left out, as Alpaca does since 2026."""
     value = {
         "buying_power": figures.buying_power,
@@ -112,6 +115,8 @@ def account_json(figures: Figures, last_equity: Decimal, created: float) -> dict
         "accrued_fees": Decimal(0),
         "pending_transfer_in": Decimal(0),
         "pending_transfer_out": Decimal(0),
+        "pending_reg_taf_fees": Decimal(0),
+        "intraday_adjustments": Decimal(0),
     }
     return {
         "id": ACCOUNT_ID,
@@ -120,6 +125,7 @@ def account_json(figures: Figures, last_equity: Decimal, created: float) -> dict
         "crypto_status": "ACTIVE",
         "currency": "USD",
         "multiplier": number(figures.multiplier),
+        "balance_asof": str(nyse.new_york_date(nyse.last_close(now))),
         "shorting_enabled": figures.multiplier > 1,
         "trading_blocked": False,
         "transfers_blocked": False,
@@ -180,6 +186,8 @@ def asset_json(asset: Asset, price: Decimal | None) -> dict[str, Any]:
         "fractionable": True,
         "attributes": [],
         "maintenance_margin_requirement": 100 if asset.is_crypto else 30,
+        "margin_requirement_long": "100" if asset.is_crypto else "30",
+        "margin_requirement_short": "100" if asset.is_crypto else "30",
     }
     if asset.is_crypto:
         found["min_trade_increment"] = "0.000000001"
@@ -220,16 +228,43 @@ def bar_json(bar: Bar) -> dict[str, Any]:
 
 def event_json(event: Event) -> dict[str, Any]:
     """A line of the event log."""
+    execution = event.execution
     return {
         "sequence": event.sequence,
         "real_time": event.real,
         "timestamp": timestamp(event.market),
         "event": event.name,
-        "price": _optional(event.price),
-        "qty": _optional(event.qty),
-        "position_qty": _optional(event.position_qty),
+        "price": execution and number(execution.price),
+        "qty": execution and number(execution.qty),
+        "position_qty": execution and number(execution.position_qty),
         "order": order_json(event.order),
     }
+
+
+def activity_json(event: Event) -> dict[str, Any]:
+    """A fill as an account activity; its id sorts by time and ends in the execution's id."""
+    order, execution = event.order, event.execution
+    assert execution is not None
+    when = datetime.fromtimestamp(event.market, UTC)
+    return {
+        "id": f"{when:%Y%m%d%H%M%S}{when.microsecond // 1000:03d}::{execution_id(event)}",
+        "activity_type": "FILL",
+        "transaction_time": timestamp(event.market),
+        "type": event.name,
+        "price": number(execution.price),
+        "qty": number(execution.qty),
+        "side": order.side,
+        "symbol": order.symbol,
+        "leaves_qty": number(order.remaining),
+        "cum_qty": number(order.filled_qty),
+        "order_id": order.id,
+        "order_status": order.status,
+    }
+
+
+def execution_id(event: Event) -> str:
+    """A UUID of the event: of its trade update, and of a fill's account activity."""
+    return str(uuid.uuid5(NAMESPACE, f"execution:{event.order.id}:{event.sequence}"))
 
 
 def report_json(exchange: Exchange) -> dict[str, Any]:

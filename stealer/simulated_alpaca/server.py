@@ -11,11 +11,12 @@ from types import TracebackType
 
 import uvicorn
 
-from .app import ServerConfig, build_app
+from .app import build_app
 from .clock import MarketClock, parse_instant
 from .exchange import Exchange, ExchangeConfig
 from .generator import GeneratedMarket
 from .prices import MarketSource
+from .settings import ServerConfig
 from .world import World
 
 START_DEADLINE_SECONDS = 20.0
@@ -79,7 +80,8 @@ def make_server(world: World, config: ServerConfig) -> Server:
             lifespan="on",
             proxy_headers=False,
             timeout_graceful_shutdown=1,
-            ws="none",
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
         )
     )
 

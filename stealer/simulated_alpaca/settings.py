@@ -29,3 +29,42 @@ class ExchangeConfig:
     leverage: Decimal = Decimal(2)
     judge_window: float = 5.0
     log_size: int = 20_000
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """The WebSockets. Limits are counts, 0 for none; times are real seconds."""
+
+    trade_connections: int = 1
+    #: Unconfirmed at Alpaca: "refuse" the connection that is one too many, or let it "replace".
+    second_trade_stream: str = "refuse"
+    #: For each data endpoint and key.
+    data_connections: int = 1
+    #: Symbols in the trade and quote subscriptions of one data connection.
+    data_symbols: int = 0
+    #: Whether the subscription covers the feed "sip".
+    sip: bool = True
+    #: Least time between two quotes of a symbol, unless its price is set by hand.
+    quote_interval: float = 0.25
+    auth_timeout: float = 10.0
+    #: A client with more messages unsent is too slow.
+    backlog: int = 10_000
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """The server. Limits are requests a minute, 0 for none; ``tick`` is real seconds."""
+
+    rate_limit: int = 200
+    data_rate_limit: int = 0
+    key: str = ""
+    secret: str = ""
+    #: The longest time between two looks at the market.
+    tick: float = 0.05
+    streams: StreamConfig = StreamConfig()
+
+    def accepts(self, key: object, secret: object) -> bool:
+        """Whether the keys will do: any non-empty pair where none is configured."""
+        if not (isinstance(key, str) and isinstance(secret, str) and key and secret):
+            return False
+        return self.key in ("", key) and self.secret in ("", secret)

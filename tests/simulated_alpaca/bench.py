@@ -92,7 +92,7 @@ class Bench:
         self.wait(0.01)
 
     def events(self) -> list[str]:
-        return [event.name for event in self.exchange.log]
+        return [event.name for event in self.exchange.events.latest]
 
 
 def eventually(check: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from stealer.simulated_alpaca.errors import ApiError
-from stealer.simulated_alpaca.exchange import Event
+from stealer.simulated_alpaca.events import Event
 from stealer.simulated_alpaca.faults import EXCHANGE_KINDS
 from stealer.simulated_alpaca.orders import TERMINAL, Order
 from tests.simulated_alpaca.bench import Bench
@@ -38,22 +38,23 @@ class Conservation(RuleBasedStateMachine):
         self.units: dict[str, Decimal] = {}
         self.executed: dict[str, Decimal] = {}
         self.ended: dict[str, str] = {}
-        self.bench.exchange.listeners.append(self.hear)
+        self.bench.exchange.events.listeners.append(self.hear)
 
     def hear(self, event: Event) -> None:
         order = event.order
         assert order.id not in self.ended, f"{event.name} after {self.ended[order.id]}"
         if order.status in TERMINAL:
             self.ended[order.id] = order.status
-        if event.qty is None or event.price is None:
+        if event.execution is None:
             return
+        qty, price = event.execution.qty, event.execution.price
         sign = 1 if order.side == "buy" else -1
-        self.executed[order.id] = self.executed.get(order.id, Decimal(0)) + event.qty
+        self.executed[order.id] = self.executed.get(order.id, Decimal(0)) + qty
         limit = order.limit_price
-        assert limit is None or (limit - event.price) * sign >= 0
-        cash, units = -sign * event.qty * event.price, sign * event.qty
+        assert limit is None or (limit - price) * sign >= 0
+        cash, units = -sign * qty * price, sign * qty
         if order.asset.is_crypto and sign > 0:
-            units = (event.qty * (1 - FEE)).quantize(SMALLEST, "ROUND_DOWN")
+            units = (qty * (1 - FEE)).quantize(SMALLEST, "ROUND_DOWN")
         elif order.asset.is_crypto:
             cash *= 1 - FEE
         self.cash += cash

@@ -251,10 +251,14 @@ def test_the_next_due_time_is_known_to_a_simulator() -> None:
 def test_listeners_hear_every_event_with_the_orders_state_then() -> None:
     bench = Bench()
     heard: list[tuple[str, str]] = []
-    bench.exchange.listeners.append(lambda event: heard.append((event.name, event.order.status)))
+    bench.exchange.events.listeners.append(
+        lambda event: heard.append((event.name, event.order.status))
+    )
     bench.submit("ETH/USD", "buy", 1, 2100)
     bench.wait(0.1)
     assert heard == [("pending_new", "pending_new"), ("new", "new"), ("fill", "filled")]
-    last: Order = bench.exchange.log[-1].order
-    assert bench.exchange.log[-1].position_qty == Decimal("0.9975")
+    last: Order = bench.exchange.events.latest[-1].order
+    execution = bench.exchange.events.latest[-1].execution
+    assert execution is not None
+    assert execution.position_qty == Decimal("0.9975")
     assert last.filled_qty == 1

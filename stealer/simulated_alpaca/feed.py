@@ -1,0 +1,106 @@
+"""What the market data streams say: quotes, trades, books of one level and minute bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from .exchange import Exchange
+from .prices import Quote
+from .prices import bars as source_bars
+from .serialize import SHOWN_SIZE, bar_json, quote_json
+from .wire import Moment
+
+MINUTE = 60
+#: Bars of one symbol sent at once after a pause of the server.
+MAX_BARS = 60
+_BOTH = ("trades", "quotes", "bars", "updatedBars", "dailyBars")
+#: Channels by whether the feed is crypto. Those that never say anything are in the documentation.
+CHANNELS = {
+    True: (*_BOTH, "orderbooks"),
+    False: (*_BOTH, "statuses", "lulds", "corrections", "cancelErrors"),
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message's body, and the channel and symbol it belongs to."""
+
+    channel: str
+    symbol: str
+    body: dict[str, Any]
+
+
+class Feed:
+    """Notes what was sent, so that a message is sent when something changed."""
+
+    def __init__(self, exchange: Exchange, quote_interval: float) -> None:
+        self._exchange = exchange
+        self._interval = quote_interval
+        self._next_quotes = 0.0
+        self._shown: dict[str, tuple[Decimal, Decimal]] = {}
+        self._minute = self._present_minute()
+        self._trades = 0
+
+    def _present_minute(self) -> int:
+        return int(self._exchange.market_time // MINUTE)
+
+    def news(self, symbols: Iterable[str], now: float) -> Iterator[Message]:
+        """Bars that ended, and the quotes that changed if it is time for quotes again."""
+        wanted = list(symbols)
+        yield from self._bars(wanted)
+        if now >= self._next_quotes:
+            self._next_quotes = now + self._interval
+            yield from self.quotes(wanted)
+
+    def remember(self, symbols: Iterable[str]) -> None:
+        """Take present quotes as shown: a subscription begins with the next change."""
+        for symbol in symbols:
+            quote = self._exchange.market.quote(symbol)
+            if quote is not None:
+                self._shown.setdefault(symbol, (quote.bid, quote.ask))
+
+    def quotes(self, symbols: Iterable[str]) -> Iterator[Message]:
+        """A quote, a book and a trade for each symbol whose quote changed."""
+        for symbol in symbols:
+            quote = self._exchange.market.quote(symbol)
+            if quote is None or self._shown.get(symbol) == (quote.bid, quote.ask):
+                continue
+            self._shown[symbol] = (quote.bid, quote.ask)
+            head = {"S": symbol, "t": Moment(quote.when)}
+            yield Message("quotes", symbol, {"T": "q"} | quote_json(quote) | head)
+            yield Message("trades", symbol, {"T": "t"} | self._trade(quote) | head)
+            yield Message("orderbooks", symbol, {"T": "o"} | _book(quote) | head)
+
+    def _trade(self, quote: Quote) -> dict[str, Any]:
+        self._trades += 1
+        crypto = "/" in quote.symbol
+        trade = {"i": self._trades, "p": float(quote.mid), "s": SHOWN_SIZE[crypto]}
+        return trade | ({"tks": "B"} if crypto else {"x": "V", "c": ["@"], "z": "C"})
+
+    def _bars(self, symbols: list[str]) -> Iterator[Message]:
+        first, present = self._minute, self._present_minute()
+        self._minute = present
+        if present == first:
+            return
+        start, end = first * MINUTE, (present - 1) * MINUTE
+        exchange = self._exchange
+        for symbol in symbols:
+            found = source_bars(
+                exchange.source, symbol, start, end, MINUTE, exchange.market_time, MAX_BARS
+            )
+            for bar in found:
+                head = {"T": "b", "S": symbol, "t": Moment(bar.start)}
+                yield Message("bars", symbol, bar_json(bar) | head)
+
+
+def _book(quote: Quote) -> dict[str, Any]:
+    """A book of one level; ``r``: it replaces the one before."""
+    size = SHOWN_SIZE["/" in quote.symbol]
+    return {
+        "b": [{"p": float(quote.bid), "s": size}],
+        "a": [{"p": float(quote.ask), "s": size}],
+        "r": True,
+    }
