@@ -14,6 +14,7 @@ from stealer.broker.interface import BrokerMisconfigured
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
 DATA_URL = "https://data.alpaca.markets"
+DATA_STREAM_URL = "wss://stream.data.alpaca.markets"
 
 _ALPACA = "alpaca.markets"
 _PAPER_HOST = "paper-api.alpaca.markets"
@@ -85,3 +86,24 @@ def _checked(name: str, url: str) -> str:
     if parts.scheme == "http" and _is_alpaca(host.rstrip(".")):
         raise BrokerMisconfigured(f"{name}: {url} would send the keys unencrypted; use https")
     return url.strip().rstrip("/")
+
+
+def stream_urls(endpoints: Endpoints, stock_feed: str) -> dict[str, str]:
+    """The addresses of the three streams, by the names of :mod:`stealer.broker.streams`.
+
+    Alpaca has a host of its own for market data; a simulator serves all of them on one.
+    """
+    trading = _as_stream(endpoints.trading_url)
+    data = _as_stream(endpoints.data_url)
+    if endpoints.data_url == DATA_URL:
+        data = DATA_STREAM_URL
+    return {
+        "trade updates": f"{trading}/stream",
+        "crypto quotes": f"{data}/v1beta3/crypto/us",
+        "stock quotes": f"{data}/v2/{stock_feed}",
+    }
+
+
+def _as_stream(url: str) -> str:
+    """``https://HOST`` as ``wss://HOST``."""
+    return "ws" + url.removeprefix("http")

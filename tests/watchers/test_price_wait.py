@@ -63,9 +63,12 @@ def test_a_price_is_registered_once_and_again_after_a_while_or_a_wake(
     bench.desk.market("AAPL", away=0.02)
     calls: list[Any] = []
     own = watcher.coordinator.await_price
-    monkeypatch.setattr(
-        watcher.coordinator, "await_price", lambda *call: calls.append(call) or own(*call)
-    )
+
+    def counted(*call: Any) -> bool:
+        calls.append(call)
+        return own(*call)
+
+    monkeypatch.setattr(watcher.coordinator, "await_price", counted)
     for _ in range(3):
         watcher.step()
     assert len(calls) == 1
@@ -83,7 +86,12 @@ def test_a_price_that_comes_between_look_and_registration_is_looked_at_at_once(
     watcher = bench.watcher()
     bench.desk.market("AAPL", away=0.02)
     waits: list[float] = []
-    monkeypatch.setattr(watcher.coordinator, "wait", lambda slot, s: bool(waits.append(s)))
+
+    def wait(slot: str, seconds: float) -> bool:
+        waits.append(seconds)
+        return False
+
+    monkeypatch.setattr(watcher.coordinator, "wait", wait)
     monkeypatch.setattr(watcher.coordinator, "await_price", lambda *call: True)
     watcher.step()
     watcher._wait()

@@ -1,0 +1,158 @@
+"""The streams' edge: alpaca-py's own streams against the simulated Alpaca, over real sockets."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from alpaca.trading.enums import OrderSide, TimeInForce
+from alpaca.trading.requests import LimitOrderRequest
+
+from stealer.broker.endpoints import choose_endpoints
+from stealer.broker.streams import CRYPTO, STOCKS, TRADES, AlpacaStreams, _quote_of
+from stealer.evidence import BrokerOrder, Quote
+from tests.simulated_alpaca.bench import eventually
+from tests.simulated_alpaca.conftest import Server, exchange_options, server, server_config
+
+__all__ = ["exchange_options", "server", "server_config"]
+
+SECONDS = 10.0
+
+
+class Heard:
+    """What the handlers were given."""
+
+    def __init__(self) -> None:
+        self.orders: queue.Queue[tuple[str, BrokerOrder]] = queue.Queue()
+        self.quotes: queue.Queue[Quote] = queue.Queue()
+        self.connects: list[str] = []
+
+    def until_quote(self, symbol: str, price: int) -> Quote:
+        while True:
+            quote = self.quotes.get(timeout=SECONDS)
+            if quote.symbol == symbol and quote.bid <= price <= quote.ask:
+                return quote
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def streams(server: Server, heard: Heard) -> Iterator[AlpacaStreams]:
+    made = AlpacaStreams(
+        "key",
+        "secret",
+        choose_endpoints(False, server.url, None),
+        crypto_symbols=frozenset({"BTCUSD", "ETHUSD"}),
+        on_quotes=lambda quotes: [heard.quotes.put(quote) for quote in quotes],
+        on_order=lambda event, order: heard.orders.put((event, order)),
+        on_connect=heard.connects.append,
+    )
+    eventually(lambda: TRADES in heard.connects)
+    yield made
+    made.stop()
+
+
+def submit(server: Server, name: str) -> Any:
+    return server.trading.submit_order(
+        LimitOrderRequest(
+            symbol="BTC/USD",
+            qty=0.01,
+            limit_price=20_000,
+            side=OrderSide.BUY,
+            time_in_force=TimeInForce.GTC,
+            client_order_id=name,
+        )
+    )
+
+
+def test_an_order_is_heard_from_its_start_to_its_end(
+    server: Server, streams: AlpacaStreams, heard: Heard
+) -> None:
+    order = submit(server, "mx_one")
+    events = {}
+    event, seen = heard.orders.get(timeout=SECONDS)
+    while event != "new":
+        event, seen = heard.orders.get(timeout=SECONDS)
+    assert (seen.client_order_id, seen.symbol, seen.qty) == ("mx_one", "BTCUSD", Decimal("0.01"))
+    assert not seen.is_terminal
+    server.trading.cancel_order_by_id(order.id)
+    while event != "canceled":
+        event, seen = heard.orders.get(timeout=SECONDS)
+        events[event] = seen
+    assert (seen.status, seen.is_terminal, seen.filled_qty) == ("canceled", True, 0)
+
+
+def test_quotes_are_heard_of_the_symbols_wanted_now(
+    server: Server, streams: AlpacaStreams, heard: Heard
+) -> None:
+    streams.want(["BTCUSD", "AAPL"])
+    eventually(lambda: {CRYPTO, STOCKS} <= set(heard.connects))
+    server.pin("BTC/USD", 40_001)
+    server.pin("AAPL", 123)
+    assert heard.until_quote("BTCUSD", 40_001).ask > 0
+    assert heard.until_quote("AAPL", 123).symbol == "AAPL"
+    streams.want(["ETHUSD", "AAPL"])
+    server.pin("ETH/USD", 2_001)
+    heard.until_quote("ETHUSD", 2_001)
+    server.pin("BTC/USD", 40_002)
+    server.pin("ETH/USD", 2_002)
+    heard.until_quote("ETHUSD", 2_002)
+    assert all(quote.symbol != "BTCUSD" for quote in list(heard.quotes.queue))
+
+
+def test_a_kind_that_nobody_wants_any_more_is_closed(
+    server: Server, streams: AlpacaStreams, heard: Heard
+) -> None:
+    streams.want(["AAPL"])
+    eventually(lambda: STOCKS in heard.connects)
+    streams.want([])
+    assert set(streams.states()) == {TRADES}
+    eventually(lambda: not [t for t in threading.enumerate() if t.name == f"stream {STOCKS}"])
+
+
+def test_a_dropped_connection_comes_back_and_says_so(
+    server: Server, streams: AlpacaStreams, heard: Heard
+) -> None:
+    server.fault(kind="stream_drop")
+    eventually(lambda: heard.connects.count(TRADES) == 2)
+    state = streams.states()[TRADES]
+    assert (state.connects, state.connected_at is not None) == (2, True)
+    submit(server, "mx_after")
+    assert heard.orders.get(timeout=SECONDS)[1].client_order_id == "mx_after"
+
+
+def test_a_mute_connection_can_be_replaced(
+    server: Server, streams: AlpacaStreams, heard: Heard
+) -> None:
+    server.fault(kind="stream_mute")
+    submit(server, "mx_unheard")
+    server.call("DELETE", "/sim/faults")
+    streams.restart(TRADES)
+    eventually(lambda: heard.connects.count(TRADES) == 2)
+    submit(server, "mx_heard")
+    names = {heard.orders.get(timeout=SECONDS)[1].client_order_id}
+    assert "mx_heard" in names
+
+
+def test_after_a_stop_no_thread_is_left(
+    server: Server, streams: AlpacaStreams, heard: Heard
+) -> None:
+    streams.want(["BTCUSD"])
+    eventually(lambda: CRYPTO in heard.connects)
+    streams.stop()
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("stream ")])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{}, {"S": "AAPL"}, {"S": "AAPL", "t": 5, "bp": 1, "ap": 2}, {"S": "AAPL", "t": "soon"}, []],
+)
+def test_a_quote_that_cannot_be_read_is_left_out(message: Any) -> None:
+    assert _quote_of(message) is None
