@@ -7,7 +7,8 @@ that waits for ever holds a claim whose deadline passes, so the whole is bounded
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import redis
@@ -17,7 +18,11 @@ from redis.sentinel import Sentinel
 
 from stealer.broker.interface import Broker
 from stealer.errors import LedgerMisconfigured
+from stealer.evidence import BrokerOrder, Quote
 from stealer.settings import Settings
+
+if TYPE_CHECKING:
+    from stealer.broker.streams import AlpacaStreams
 
 #: Seconds for connecting, and for one answer. Longer than any script takes.
 CONNECT_SECONDS = 3.0
@@ -123,4 +128,32 @@ def connect_broker(settings: Settings) -> Broker:
         live=settings.is_live,
         trading_url=settings.alpaca_url or None,
         data_url=settings.alpaca_data_url or None,
+        stock_feed=settings.stock_feed,
+    )
+
+
+def connect_streams(
+    settings: Settings,
+    on_quotes: Callable[[list[Quote]], object],
+    on_order: Callable[[str, BrokerOrder], object],
+    on_connect: Callable[[str], object],
+) -> AlpacaStreams:
+    """The account's streams, connecting from now on; see :class:`AlpacaStreams`.
+
+    :raises BrokerMisconfigured: as :func:`connect_broker`, or alpaca-py cannot be used.
+    """
+    from stealer.broker.endpoints import choose_endpoints
+    from stealer.broker.streams import AlpacaStreams
+
+    return AlpacaStreams(
+        settings.alpaca_key_id,
+        settings.alpaca_secret_key,
+        choose_endpoints(
+            settings.is_live, settings.alpaca_url or None, settings.alpaca_data_url or None
+        ),
+        crypto_symbols=settings.crypto_symbols,
+        on_quotes=on_quotes,
+        on_order=on_order,
+        on_connect=on_connect,
+        stock_feed=settings.stock_feed,
     )

@@ -119,6 +119,8 @@ class Settings:
     alpaca_data_url: str = _setting(
         "", "ALPACA_DATA_URL", rules.url("http", "https", optional=True)
     )
+    streams: bool = _setting(True, "STEALER_STREAMS", rules.boolean())
+    stock_feed: str = _setting("iex", "STEALER_STOCK_FEED", rules.one_of("iex", "sip"))
 
     # The specification's table.
     enabled: bool = _setting(

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from stealer.broker.interface import Broker
 from stealer.coordinator import WorkStealingCoordinator
+from stealer.keeper.streaming import Polling
 from stealer.model import Claim
 from stealer.sessions import MarketClock, session_at
 
@@ -15,14 +16,22 @@ log = logging.getLogger(__name__)
 
 
 class Feeds:
-    """Reads quotes once for all watchers and keeps the session state in the ledger."""
+    """Reads quotes once for all watchers and keeps the session state in the ledger.
+
+    :param streaming: what is heard and need not be read.
+    """
 
     def __init__(
-        self, coordinator: WorkStealingCoordinator, broker: Broker, clock: MarketClock
+        self,
+        coordinator: WorkStealingCoordinator,
+        broker: Broker,
+        clock: MarketClock,
+        streaming: Polling | None = None,
     ) -> None:
         self._coordinator = coordinator
         self._broker = broker
         self._clock = clock
+        self._streaming = streaming or Polling()
         self._unquoted: set[str] = set()
 
     def publish_session(self, term: int) -> None:
@@ -32,14 +41,17 @@ class Feeds:
         self._coordinator.publish_session(session.is_open, left, term)
 
     def publish_quotes(self, claims: Iterable[Claim]) -> None:
-        """Quotes of all symbols that have a claim or a watcher.
+        """Quotes of all symbols that have a claim or a watcher, where no stream tells them.
 
         :raises BrokerError: none could be read; the old ones grow stale and protect by that.
         """
-        wanted = {claim.symbol for claim in claims} | self._coordinator.watched_symbols()
+        used = {claim.symbol for claim in claims} | self._coordinator.watched_symbols()
+        self._streaming.lead(used)
+        wanted = self._streaming.unheard(used)
         if not wanted:
             return
         quotes = self._broker.quotes(sorted(wanted))
+        self._streaming.polled(quotes.values())
         now = self._clock.now().timestamp()
         # A quote's age is in market time; staleness is judged in real seconds.
         aged = [(q, max(now - q.at, 0.0) / self._clock.speed) for q in quotes.values()]
@@ -47,7 +59,7 @@ class Feeds:
         missing = wanted - quotes.keys()
         for symbol in sorted(missing - self._unquoted):
             log.warning("the broker has no quote for %s", symbol)
-        self._unquoted = missing
+        self._unquoted = (self._unquoted & used) - quotes.keys() | missing
 
     def price_of(self, symbol: str) -> Decimal | None:
         """A price for a foreign order: the ask, being the dearer side."""

@@ -20,6 +20,7 @@ from stealer.keeper.exposure import UnusableAccount, figures
 from stealer.keeper.feeds import Feeds
 from stealer.keeper.leadership import Leadership
 from stealer.keeper.reconcile import Reconciler
+from stealer.keeper.streaming import OpenStreams, Polling, Streaming
 from stealer.keeper.sweep import Sweeper
 from stealer.order_ids import is_ours
 
@@ -36,6 +37,8 @@ class Keeper:
     :param sleep, monotonic: the clock, in seconds.
     :param pause: waits for positions that lag; a stop must not cut it short, or an account would be
         published that counts a fill zero times.
+    :param open_streams: connects to the broker's streams while this keeper leads; None: all is
+        polled.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Keeper:
         sleep: Callable[[float], object] = time.sleep,
         pause: Callable[[float], object] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        open_streams: OpenStreams | None = None,
     ) -> None:
         self.coordinator = coordinator
         self._broker = broker
@@ -54,8 +58,15 @@ class Keeper:
         self._pause = pause
         self._monotonic = monotonic
         self.leadership = Leadership(coordinator, lease_seconds, monotonic)
-        self._feeds = Feeds(coordinator, broker, coordinator.settings.clock)
-        self._reconciler = Reconciler(coordinator, broker, monotonic)
+        self._streaming = (
+            Streaming(coordinator, open_streams, self.leadership.holds, monotonic)
+            if open_streams
+            else Polling()
+        )
+        self._feeds = Feeds(coordinator, broker, coordinator.settings.clock, self._streaming)
+        self._reconciler = Reconciler(
+            coordinator, broker, monotonic, on_end=self._streaming.found_ended
+        )
         self._sweeper = Sweeper(coordinator, broker, self._reconciler, monotonic)
         self._certifier = Certifier(coordinator, broker, monotonic)
         self._prune_at = float("-inf")
@@ -72,6 +83,7 @@ class Keeper:
             except LedgerUnavailable as error:
                 self._complain("ledger", error)
             self._sleep(max(poll_seconds - (self._monotonic() - started), 0.05))
+        self._streaming.stand_by()
         try:
             self.leadership.release()
         except LedgerUnavailable as error:
@@ -83,6 +95,7 @@ class Keeper:
         :raises LedgerUnavailable: Redis cannot be reached; nothing was done by half.
         """
         if not self.leadership.renew():
+            self._streaming.stand_by()
             return False
         term = self.leadership.term
         assert term is not None
@@ -91,8 +104,9 @@ class Keeper:
             if certified and self._guarded("recount", lambda: self._recount(term)):
                 self._guarded("session", lambda: self._feeds.publish_session(term))
                 self._orders = None
-                self._guarded("account", lambda: self._account(term))
-                self._guarded("orders", self._mend)
+                if self._streaming.account_due():
+                    self._guarded("account", lambda: self._account(term))
+                    self._guarded("orders", self._mend)
                 claims = self.coordinator.claims()
                 self._guarded("quotes", lambda: self._feeds.publish_quotes(claims.values()))
                 self._guarded("sweep", lambda: self._sweeper.sweep(claims, term))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from stealer.access import Role
-from stealer.connect import connect, connect_broker
+from stealer.connect import connect, connect_broker, connect_streams
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.keeper.keeper import Keeper
 from stealer.settings import Settings
@@ -13,7 +14,7 @@ from stealer.signals import StopFlag, on_stop
 
 log = logging.getLogger(__name__)
 
-#: Seconds between passes: five requests a pass stay below Alpaca's 200 a minute.
+#: Seconds between passes: without streams, five requests a pass stay below Alpaca's 200 a minute.
 POLL_SECONDS = 2.0
 
 
@@ -34,6 +35,7 @@ def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = 
         connect_broker(settings),
         lease_seconds=max(4 * poll_seconds, 3.0, 2 * settings.position_lag_seconds),
         sleep=stop.wait,
+        open_streams=partial(connect_streams, settings) if settings.streams and not once else None,
     )
     if once:
         try:

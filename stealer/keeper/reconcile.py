@@ -34,16 +34,22 @@ AT_BROKER = frozenset({State.OPEN, State.EVICTING})
 
 
 class Reconciler:
-    """Carries what the broker shows into the ledger."""
+    """Carries what the broker shows into the ledger.
+
+    :param on_end: told each order whose end only a look-up has shown.
+    """
 
     def __init__(
         self,
         coordinator: WorkStealingCoordinator,
         broker: Broker,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        on_end: Callable[[BrokerOrder], object] = lambda order: None,
     ) -> None:
         self._coordinator = coordinator
         self._broker = broker
+        self._on_end = on_end
         self.endings = Endings(coordinator, broker, monotonic)
         #: When each absent claim was last looked up, counted in look-ups: all have their turn.
         self._looked_up: dict[str, int] = {}
@@ -132,6 +138,7 @@ class Reconciler:
         elif order.is_terminal:
             self._coordinator.close(claim.id, order)
             log.info("%s %s is over: %s", claim.symbol, claim.id, order.status)
+            self._on_end(order)
         else:
             self._confirm(claim, order)
         return order

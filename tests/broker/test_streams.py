@@ -31,6 +31,10 @@ class Heard:
         self.quotes: queue.Queue[Quote] = queue.Queue()
         self.connects: list[str] = []
 
+    def take(self, quotes: list[Quote]) -> None:
+        for quote in quotes:
+            self.quotes.put(quote)
+
     def until_quote(self, symbol: str, price: int) -> Quote:
         while True:
             quote = self.quotes.get(timeout=SECONDS)
@@ -50,7 +54,7 @@ def streams(server: Server, heard: Heard) -> Iterator[AlpacaStreams]:
         "secret",
         choose_endpoints(False, server.url, None),
         crypto_symbols=frozenset({"BTCUSD", "ETHUSD"}),
-        on_quotes=lambda quotes: [heard.quotes.put(quote) for quote in quotes],
+        on_quotes=heard.take,
         on_order=lambda event, order: heard.orders.put((event, order)),
         on_connect=heard.connects.append,
     )

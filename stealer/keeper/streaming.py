@@ -1,0 +1,237 @@
+"""What the leading keeper hears from the broker's streams, carried into the ledger at once.
+
+Streams make news fast, polling makes it certain. While the streams stand, the account is read a few
+times a minute and at once after fills, and quotes are read only of symbols that are not heard of.
+What polling finds and a stream did not tell in time shows that the stream is mute: it is replaced.
+Without streams everything is polled (`Polling`).
+
+Handlers run in the streams' threads beside the keeper's passes. That is safe as two keepers' hosts
+are safe: every verb is one script, and only the leader's streams are listened to.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from stealer.broker.streams import CRYPTO, STOCKS, TRADES, StreamState
+from stealer.coordinator import WorkStealingCoordinator
+from stealer.errors import ClaimGone, LedgerUnavailable, Refused
+from stealer.evidence import BrokerOrder, Quote
+from stealer.order_ids import is_ours
+from stealer.sessions import MarketClock
+
+log = logging.getLogger(__name__)
+
+#: The account is read after this part of the time in which it grows stale.
+CALM_SHARE = 0.7
+
+#: A quote is read by polling after this part of the time in which it grows stale; a symbol that has
+#: nothing new is asked for less and less often, at most after so many seconds.
+UNHEARD_SHARE = 0.5
+LONGEST_POLL_SECONDS = 60.0
+
+#: Seconds for which news may be on its way before a stream that did not tell them counts as mute.
+ON_ITS_WAY_SECONDS = 3.0
+
+#: Ends that are remembered as heard.
+ENDS_REMEMBERED = 10_000
+
+
+class Streams(Protocol):
+    """See :class:`stealer.broker.streams.AlpacaStreams`."""
+
+    def want(self, symbols: Iterable[str]) -> None: ...
+    def states(self) -> Mapping[str, StreamState]: ...
+    def restart(self, name: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+#: Connects: given what to call with quotes, with an order's event, and with a stream's name.
+OpenStreams = Callable[
+    [
+        Callable[[list[Quote]], object],
+        Callable[[str, BrokerOrder], object],
+        Callable[[str], object],
+    ],
+    Streams,
+]
+
+
+class Polling:
+    """No streams: the account is due at every pass, and so are all quotes."""
+
+    def lead(self, symbols: set[str]) -> None:
+        """This keeper leads, and *symbols* are in use."""
+
+    def stand_by(self) -> None:
+        """Another keeper leads, or this one ends."""
+
+    def account_due(self) -> bool:
+        """True when the account is to be read in this pass; it then counts as begun."""
+        return True
+
+    def unheard(self, symbols: set[str]) -> set[str]:
+        """Those of *symbols* whose quotes must be read by polling now."""
+        return symbols
+
+    def polled(self, quotes: Iterable[Quote]) -> None:
+        """What polling has found."""
+
+    def found_ended(self, order: BrokerOrder) -> None:
+        """Polling has found the end of an order that the ledger did not know of."""
+
+
+class Streaming(Polling):
+    """The streams of one keeper, connected while it leads.
+
+    :param leads: asked before anything heard is believed.
+    """
+
+    def __init__(
+        self,
+        coordinator: WorkStealingCoordinator,
+        open_streams: OpenStreams,
+        leads: Callable[[], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._coordinator = coordinator
+        self._open, self._leads, self._monotonic = open_streams, leads, monotonic
+        self._clock: MarketClock = coordinator.settings.clock
+        self._streams: Streams | None = None
+        self._news = True
+        self._account_at = float("-inf")
+        self._heard_at: dict[str, float] = {}  # by symbol, monotonic
+        self._quoted_at: dict[str, float] = {}  # by symbol, the market's time
+        self._polls: dict[str, tuple[float, float]] = {}  # by symbol: next, seconds between
+        self._ended: deque[str] = deque(maxlen=ENDS_REMEMBERED)
+        self._trouble = ""
+
+    # ---- the keeper's passes
+
+    def lead(self, symbols: set[str]) -> None:
+        if self._streams is None:
+            self._news = True
+            self._streams = self._open(self._on_quotes, self._on_order, self._on_connect)
+        self._streams.want(symbols)
+
+    def stand_by(self) -> None:
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams.stop()
+
+    def account_due(self) -> bool:
+        now = self._monotonic()
+        calm = CALM_SHARE * self._coordinator.settings.account_stale_seconds
+        if not self._news and self._stands(TRADES) and now < self._account_at + calm:
+            return False
+        # Before anything is read: what is heard meanwhile may not be in it.
+        self._news, self._account_at = False, now
+        return True
+
+    def unheard(self, symbols: set[str]) -> set[str]:
+        now = self._monotonic()
+        patience = UNHEARD_SHARE * self._coordinator.settings.quote_stale_seconds
+        due = set()
+        for symbol in symbols:
+            if now < self._heard_at.get(symbol, float("-inf")) + patience:
+                continue
+            if not self._stands(self._kind(symbol)):
+                due.add(symbol)
+            elif now >= self._polls.get(symbol, (now, 0.0))[0]:
+                between = self._polls.get(symbol, (0.0, patience / 2))[1] * 2
+                between = min(between, LONGEST_POLL_SECONDS)
+                self._polls[symbol] = (now + between, between)
+                due.add(symbol)
+        return due
+
+    def polled(self, quotes: Iterable[Quote]) -> None:
+        now = self._clock.now().timestamp()
+        for quote in quotes:
+            kind = self._kind(quote.symbol)
+            before = self._quoted_at.get(quote.symbol)
+            self._quoted_at[quote.symbol] = max(quote.at, before or quote.at)
+            late = (now - quote.at) / self._clock.speed > ON_ITS_WAY_SECONDS
+            if before is not None and quote.at > before and late and self._has_stood(kind):
+                self._replace(kind, f"a quote of {quote.symbol} was not told")
+
+    def found_ended(self, order: BrokerOrder) -> None:
+        if order.id not in self._ended and self._has_stood(TRADES):
+            self._replace(TRADES, f"the end of an order in {order.symbol} was not told")
+
+    # ---- what is heard, in the streams' threads
+
+    def _on_quotes(self, quotes: list[Quote]) -> None:
+        if not self._leads():
+            return
+        now = self._clock.now().timestamp()
+        aged = [(q, max(now - q.at, 0.0) / self._clock.speed) for q in quotes]
+        if self._told(lambda: self._coordinator.publish_quotes(aged)):
+            for quote in quotes:
+                self._heard_at[quote.symbol] = self._monotonic()
+                self._polls.pop(quote.symbol, None)
+                self._quoted_at[quote.symbol] = quote.at
+
+    def _on_order(self, event: str, order: BrokerOrder) -> None:
+        ours = is_ours(order.client_order_id, self._coordinator.settings.account)
+        # An order of a person is exposure, and every fill moves positions.
+        self._news = self._news or not ours or bool(order.filled_qty)
+        if order.is_terminal:
+            self._ended.append(order.id)
+        if ours and self._leads():
+            log.debug("%s %s: %s", order.symbol, order.client_order_id, event)
+            self._told(lambda: self._carry(order))
+
+    def _carry(self, order: BrokerOrder) -> None:
+        """The order's evidence; a replaced one is the reconciler's, who waits for its successor."""
+        if order.status == "replaced":
+            self._news = True
+        elif order.is_terminal:
+            self._coordinator.close(order.client_order_id, order)
+        else:
+            self._coordinator.confirm(order.client_order_id, order)
+
+    def _on_connect(self, name: str) -> None:
+        """Nothing is replayed: what happened meanwhile is read."""
+        if name == TRADES:
+            self._news = True
+
+    def _told(self, tell: Callable[[], object]) -> bool:
+        """Tell the ledger; what it does not take now is found by the next pass."""
+        try:
+            tell()
+        except ClaimGone:
+            return True  # closed by its owner already
+        except (LedgerUnavailable, Refused) as error:
+            self._news = True
+            if str(error) != self._trouble:
+                log.warning("%s", error)
+            self._trouble = str(error)
+            return False
+        self._trouble = ""
+        return True
+
+    # ---- the streams' health
+
+    def _kind(self, symbol: str) -> str:
+        return CRYPTO if self._coordinator.classify(symbol)[1] else STOCKS
+
+    def _stands(self, name: str) -> bool:
+        state = self._streams.states().get(name) if self._streams else None
+        return state is not None and state.connected_at is not None
+
+    def _has_stood(self, name: str) -> bool:
+        """Long enough that what polling finds must have been told."""
+        state = self._streams.states().get(name) if self._streams else None
+        if state is None or state.connected_at is None:
+            return False
+        account = self._coordinator.settings.account_stale_seconds
+        return self._monotonic() - state.connected_at > account + ON_ITS_WAY_SECONDS
+
+    def _replace(self, name: str, why: str) -> None:
+        log.warning("%s: connected but mute (%s): connecting anew", name, why)
+        if self._streams:
+            self._streams.restart(name)
