@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from scripts.benchmarks import contention, decision
+from scripts.benchmarks import contention, decision, fleet, latency
 from stealer.embedded import EmbeddedServer
 
 #: Figures are ratios to a script that writes nothing, so the log is flushed to disk once a second
@@ -37,20 +37,55 @@ def decide(json_file: Path | None, rounds: int, sizes: str, seconds: float, proc
         EmbeddedServer.start(Path(directory), extra=FSYNC) as server,
     ):
         click.echo(f"loading {', '.join(f'{n:,}' for n in counts)} open orders ...", err=True)
-        latency = decision.measure(server.url, counts, rounds)
-        for line in decision.lines(latency):
+        alone = decision.measure(server.url, counts, rounds)
+        for line in decision.lines(alone):
             click.echo(line)
         click.echo(f"{processes} processes contending for {seconds:g} s each way ...", err=True)
         contended = contention.measure(server.url, processes, seconds)
         for line in contention.lines(contended):
             click.echo(line)
     result: dict[str, Any] = {
-        "machine": {"python": platform.python_version(), "system": platform.platform()},
-        "latency": latency,
+        "machine": _machine(),
+        "latency": alone,
         "contention": contended,
     }
-    if json_file:
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
+    _write(json_file, result)
+
+
+@main.command("fleet")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--watchers", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option("--seconds", type=float, default=60.0, show_default=True, help="Of rest, each way.")
+def rest(json_file: Path | None, watchers: int, seconds: float) -> None:
+    """Memory, processor and requests of many waiting watchers, and of as many lone processes."""
+    click.echo(f"{watchers} watchers, then {watchers} lone processes ...", err=True)
+    with tempfile.TemporaryDirectory() as directory:
+        result = fleet.run(Path(directory), watchers, seconds)
+    for line in fleet.lines(result):
+        click.echo(line)
+    _write(json_file, {"machine": _machine(), **result})
+
+
+@main.command("latency")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--watchers", type=click.IntRange(10, 1000), default=100, show_default=True)
+def react(json_file: Path | None, watchers: int) -> None:
+    """From a price at the stream to the order at the broker, without and with a steal."""
+    click.echo(f"{watchers} watchers; a price at a time ...", err=True)
+    with tempfile.TemporaryDirectory() as directory:
+        result = latency.run(Path(directory), watchers)
+    for line in latency.lines(result):
+        click.echo(line)
+    _write(json_file, {"machine": _machine(), **result})
+
+
+def _machine() -> dict[str, str]:
+    return {"python": platform.python_version(), "system": platform.platform()}
+
+
+def _write(file: Path | None, result: dict[str, Any]) -> None:
+    if file:
+        file.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

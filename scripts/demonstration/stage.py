@@ -62,6 +62,10 @@ class Stage:
         """One of our commands, by its module."""
         self._start(name, [sys.executable, "-m", module, *arguments])
 
+    def pid_of(self, name: str) -> int:
+        """The process id of a running process."""
+        return next(process.pid for running, process in self._running if running == name)
+
     def check(self) -> list[str]:
         """Names of processes that ended although nobody stopped them, with their exit status."""
         return [

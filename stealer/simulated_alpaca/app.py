@@ -64,7 +64,7 @@ def build_app(world: World, config: ServerConfig) -> ASGIApp:
     app.state.world = world
     app.state.trade_updates = trades
     app.state.data_streams = data
-    return Gate(
+    gate = Gate(
         app,
         world.exchange.faults,
         RateLimiter(config.rate_limit),
@@ -72,6 +72,8 @@ def build_app(world: World, config: ServerConfig) -> ASGIApp:
         world.now,
         config,
     )
+    app.state.requests = gate.requests
+    return gate
 
 
 async def _api_error(request: Request, error: Exception) -> Response:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +35,8 @@ class Gate:
     data_limit: RateLimiter
     now: Callable[[], float]
     config: ServerConfig
+    #: Requests by method and kind of limit, refused ones as well.
+    requests: Counter[str] = field(default_factory=Counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -47,6 +50,7 @@ class Gate:
         key = given.get("apca-api-key-id", "")
         data = path.startswith(("/v2/stocks/", "/v1beta3/"))
         limiter = self.data_limit if data else self.trading_limit
+        self.requests[f"{scope['method']} {'data' if data else 'trading'}"] += 1
         allowed, extra = limiter.take(key, self.now())
         extra["X-Request-ID"] = uuid.uuid4().hex
         problem: ApiError | None = None

@@ -109,6 +109,11 @@ async def streams(request: Request) -> Response:
     )
 
 
+async def requests(request: Request) -> Response:
+    """GET /sim/requests: how many came since the start, refused ones as well."""
+    return JSONResponse({"requests": dict(request.app.state.requests)})
+
+
 async def log(request: Request) -> Response:
     """GET ?after=N&limit=M: the events after a sequence number, oldest first."""
     exchange, query = world_of(request).advanced(), request.query_params
@@ -128,5 +133,6 @@ ROUTES = [
     Route("/sim/price", price, methods=["POST"]),
     Route("/sim/equity", equity, methods=["POST"]),
     Route("/sim/streams", streams),
+    Route("/sim/requests", requests),
     Route("/sim/log", log),
 ]

@@ -1,0 +1,153 @@
+"""From a price at the broker's stream to the order's arrival there, with many watchers waiting.
+
+Both moments are the simulated broker's side: the price is set by a request of ours, timed just
+before it is sent, and the order's arrival is what the broker's own log says. First with free
+capacity; then with none, where the order waits for its victim's cancel.
+"""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from scripts.benchmarks.estate import (
+    DOLLARS,
+    LIMIT,
+    PRICE,
+    SYMBOLS,
+    Estate,
+    estate,
+    until,
+    write_plan,
+)
+from stealer.model import MICRO
+
+#: Symbols whose watchers are victims later: all of one limit, opened together.
+RESTING = SYMBOLS[:3]
+
+#: Limits of the others are so far apart that one price reaches one of them.
+STEP = 0.97
+
+#: A price this far above a limit wakes its watcher and fills nothing.
+TOUCH = 1.001
+
+#: Seconds between two prices, and for which one order is waited for.
+PAUSE_SECONDS = 0.25
+ORDER_SECONDS = 10.0
+
+
+def entries(watchers: int) -> list[dict[str, Any]]:
+    """Two fifths rest on three symbols; three fifths are reached one by one on three others."""
+    resting = watchers * 2 // 5
+    found = [
+        {
+            "symbol": RESTING[number % 3],
+            "strategy": f"r{number // 3}",
+            "limit": LIMIT,
+            "pnl": 1 + number / 100,
+        }
+        for number in range(resting)
+    ]
+    for number in range(watchers - resting):
+        rank = number // 3
+        found.append(
+            {
+                "symbol": SYMBOLS[3 + number % 3],
+                "strategy": f"t{rank}",
+                "limit": round(LIMIT * STEP**rank, 2),
+                "pnl": 10 + number,
+            }
+        )
+    return found
+
+
+def run(directory: Path, watchers: int) -> dict[str, Any]:
+    """The whole benchmark; milliseconds."""
+    plan = entries(watchers)
+    with estate(directory) as found:
+        found.start_keeper()
+        found.start_fleet(write_plan(directory, plan))
+        until(lambda: found.phases().count("waiting_for_price") >= watchers, "all watchers")
+        time.sleep(3.0)
+        moving = [entry for entry in plan if entry["symbol"] not in RESTING]
+        free = len(moving) * 2 // 3
+        result = {
+            "watchers": watchers,
+            "free": _summary([_touch(found, entry) for entry in moving[:free]]),
+        }
+        _open_resting(found, [entry for entry in plan if entry["symbol"] in RESTING])
+        _use_up(found)
+        steals = found.desk.read(lambda r: r.xlen(found.desk.keys.steals))
+        result["steal"] = _summary([_touch(found, entry) for entry in moving[free:]])
+        result["steals"] = found.desk.read(lambda r: r.xlen(found.desk.keys.steals)) - steals
+        return result
+
+
+def _touch(found: Estate, entry: dict[str, Any]) -> float:
+    """Bring the price to one watcher's limit; milliseconds until its order is at the broker."""
+    after = _last_event(found)
+    asked_at = time.time()
+    found.price(entry["symbol"], round(entry["limit"] * TOUCH, 3))
+    limit = Decimal(str(entry["limit"]))
+    deadline = time.monotonic() + ORDER_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(PAUSE_SECONDS)
+        for event in found.get("/sim/log", after=after, limit=1000)["events"]:
+            order = event["order"]
+            if order["symbol"] == entry["symbol"] and Decimal(order["limit_price"]) == limit:
+                return float(event["real_time"] - asked_at) * 1000
+    raise RuntimeError(f"no order came for {entry} within {ORDER_SECONDS:g} s")
+
+
+def _last_event(found: Estate) -> int:
+    events = found.get("/sim/log", limit=1_000_000)["events"]
+    return int(events[-1]["sequence"]) if events else 0
+
+
+def _open_resting(found: Estate, resting: list[dict[str, Any]]) -> None:
+    """All victims-to-be open, and the market far away again."""
+    for symbol in RESTING:
+        found.price(symbol, LIMIT * TOUCH)
+    until(
+        lambda: found.desk.read(lambda r: r.zcard(found.desk.keys.open)) >= len(resting),
+        "the resting orders",
+    )
+    for symbol in RESTING:
+        found.price(symbol, PRICE)
+
+
+def _use_up(found: Estate) -> None:
+    """Take out money until the next order does not fit."""
+
+    def free() -> float:
+        names = ("limit_crypto", "positions_crypto", "foreign_crypto", "charged_crypto")
+        figures = found.desk.read(lambda r: r.hmget(found.desk.keys.ledger, *names))
+        limit, *used = (int(figure or 0) for figure in figures)
+        return (limit - sum(used)) / MICRO
+
+    time.sleep(15.0)  # what has filled is position by then
+    found.take_out(free() - DOLLARS / 2)
+    until(lambda: free() < DOLLARS, "the account to be full")
+
+
+def _summary(times: list[float]) -> dict[str, float]:
+    return {
+        "orders": len(times),
+        "median_ms": round(median(times), 2),
+        "p99_ms": round(quantiles(times, n=100, method="inclusive")[98], 2),
+        "largest_ms": round(max(times), 2),
+    }
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The figures as a table."""
+    rows = [f"{'price to order':<20}{'orders':>8}{'median ms':>11}{'p99 ms':>9}{'largest':>9}"]
+    for name in ("free", "steal"):
+        f = result[name]
+        rows.append(
+            f"{name:<20}{f['orders']:>8}{f['median_ms']:>11}{f['p99_ms']:>9}{f['largest_ms']:>9}"
+        )
+    return [*rows, f"{result['watchers']} watchers; {result['steals']} steals"]
