@@ -40,9 +40,6 @@ class Endings:
         self._monotonic = monotonic
         #: The end of each replaced order's chain: its id, is it over, since when it is seen so.
         self._chain_ends: dict[str, tuple[str, bool, float]] = {}
-        self._over_at: dict[
-            str, tuple[str, float]
-        ] = {}  # the last order of a chain, first seen over
         self._absent: dict[str, tuple[float, int]] = {}  # since when, looks
         self._counted: frozenset[str] = frozenset()
         self._counted_at = float("-inf")
@@ -56,7 +53,6 @@ class Endings:
         """Claims that are gone need not be remembered."""
         kept = set(claims)
         self._chain_ends = {i: end for i, end in self._chain_ends.items() if i in kept}
-        self._over_at = {i: seen for i, seen in self._over_at.items() if i in kept}
         self._absent = {i: seen for i, seen in self._absent.items() if i in kept}
 
     def seen(self, claim: Claim) -> None:
