@@ -72,8 +72,7 @@ READS = frozenset(
     {
         "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HVALS", "INFO", "LINDEX", "LRANGE", "PTTL",
         "TIME", "TTL", "TYPE", "WAIT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE",
-        "ZREVRANGEBYSCORE", "ZREVRANK",
-        "ZSCORE",
+        "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE",
     }
 )  # fmt: skip
 

@@ -119,8 +119,10 @@ def preload() -> None:
     # must not be forked. No watcher multiplies matrices.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import stealer.broker.alpaca  # noqa: F401
+    from stealer.access import Role, needs
     from stealer.broker import client
     from stealer.scripts import function_library
 
     client.preload()
     function_library()
+    needs(Role.WATCHER)

@@ -79,7 +79,7 @@ class Certifier:
         ended = self._ended_survivors({order.client_order_id for order in ours})
         no_steal = self._no_steal_seconds(server, bool(ours))
         rebuilt = self._coordinator.certify(
-            term, no_steal, seen=server, orders=self._one_a_slot(ours), ended=ended
+            term, no_steal, seen=server, orders=self._rows(ours), ended=ended
         )
         log.warning(
             "certified epoch %s: %s orders of ours, claims made for %s of them, %s reservations "
@@ -103,22 +103,19 @@ class Certifier:
             self._looked_up[claim.id] = self._broker.order_by_client_id(claim.id) is not None
         return [claim_id for claim_id, known in self._looked_up.items() if known]
 
-    def _one_a_slot(self, orders: Iterable[BrokerOrder]) -> list[ListedOrder]:
-        """What is to have claims: of several orders in one slot the newest, the one its watcher
-        follows; the others are condemned before the account is published.
+    def _rows(self, orders: Iterable[BrokerOrder]) -> list[ListedOrder]:
+        """What the ledger takes up of *orders*: those with a claim first, then the youngest.
+
+        Of several orders in one slot the script gives one a claim; the others are condemned before
+        the account is published. Only the script knows which claims are fit to stay.
         """
         now_ms = self._coordinator.now_ms()
         known = set(self._coordinator.claim_ids())
-        chosen: dict[str, ListedOrder] = {}
         rows = [self._coordinator.listed(order, now_ms) for order in orders]
-        for row in sorted(rows, key=lambda row: (row.id in known, row.created_ms)):
-            # One that has a claim keeps its own, whatever else is in the slot.
-            place = row.id if row.id in known else row.slot
-            chosen[place] = row
-        kept = list(chosen.values())
-        if len(kept) > REBUILT_AT_MOST:
-            log.error("%s orders of ours; the ledger takes up %s", len(kept), REBUILT_AT_MOST)
-        return kept[-REBUILT_AT_MOST:]
+        rows.sort(key=lambda row: (row.id in known, row.created_ms))
+        if len(rows) > REBUILT_AT_MOST:
+            log.error("%s orders of ours; the ledger takes up %s", len(rows), REBUILT_AT_MOST)
+        return rows[-REBUILT_AT_MOST:]
 
     def _no_steal_seconds(self, server: Server, has_orders: bool) -> float:
         """One cooldown without steals when cooldowns may have been lost (DESIGN invariant 7).

@@ -38,7 +38,8 @@ class Endings:
         self._coordinator = coordinator
         self._broker = broker
         self._monotonic = monotonic
-        self._replaced_at: dict[str, float] = {}
+        #: The end of each replaced order's chain: its id, is it over, since when it is seen so.
+        self._chain_ends: dict[str, tuple[str, bool, float]] = {}
         self._absent: dict[str, tuple[float, int]] = {}  # since when, looks
         self._counted: frozenset[str] = frozenset()
         self._counted_at = float("-inf")
@@ -51,7 +52,7 @@ class Endings:
     def forget_but(self, claims: Iterable[str]) -> None:
         """Claims that are gone need not be remembered."""
         kept = set(claims)
-        self._replaced_at = {i: at for i, at in self._replaced_at.items() if i in kept}
+        self._chain_ends = {i: end for i, end in self._chain_ends.items() if i in kept}
         self._absent = {i: seen for i, seen in self._absent.items() if i in kept}
 
     def seen(self, claim: Claim) -> None:
@@ -63,19 +64,24 @@ class Endings:
 
         :raises BrokerError: the successor cannot be looked up.
         """
-        if claim.id not in self._replaced_at:
-            self._replaced_at[claim.id] = self._monotonic()
+        if claim.id not in self._chain_ends:
+            self._chain_ends[claim.id] = ("", False, self._monotonic())
             log.warning(
                 "%s %s was replaced by hand; its new order counts as foreign",
                 claim.symbol,
                 claim.id,
             )
         last = self._last_of(order)
-        if last is None or not (last.is_terminal or last.id in self._counted):
+        if last is None:
             return False
-        # Also for a successor that is over: what it filled must be in the positions by now.
+        # What it filled is in the positions of an account that begins later than it was seen to be
+        # over, and in no earlier one, if that did not list it: then the wait begins anew.
+        if self._chain_ends[claim.id][:2] != (last.id, last.is_terminal):
+            self._chain_ends[claim.id] = (last.id, last.is_terminal, self._monotonic())
+        if not (last.is_terminal or last.id in self._counted):
+            return False
         lag = self._coordinator.settings.position_lag_seconds
-        if self._counted_at - self._replaced_at[claim.id] < lag:
+        if self._counted_at - self._chain_ends[claim.id][2] < lag:
             return False
         self._coordinator.close(claim.id, order, f"replaced by hand by order {last.id}")
         return True

@@ -29,8 +29,9 @@ local change = need - absorbed - before
 charge(change, change * WEIGHT[crypto].crypto)
 redis.call('HSET', K.claim(id), 'slot', slot, 'symbol', symbol, 'side', side, 'strategy', strategy,
     'crypto', crypto, 'qty', qty, 'limit', limit, 'need', int(need), 'fund', '0',
-    'fund_crypto', '0', 'pnl', '0', 'mode', 'normal', 'forced', '0', 'owner', '', 'fence', int(L.epoch) .. '.' .. int(next_sequence()),
-    'state', 'evicting', 'created_ms', int(NOW), 'order_id', order_id, 'heir', '',
+    'fund_crypto', '0', 'pnl', '0', 'mode', 'normal', 'forced', '0', 'owner', '',
+    'fence', int(L.epoch) .. '.' .. int(next_sequence()), 'state', 'evicting',
+    'created_ms', int(NOW), 'order_id', order_id, 'heir', '',
     'absorbed', int(absorbed), 'cause', 'condemned', 'by', 'keeper', 'evicted_ms', int(NOW),
     'filled', int(filled), 'filled_qty', filled_qty)
 redis.call('ZADD', K.claims, int(NOW), id)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from scripts.exploration.real import recovery
 from scripts.exploration.real.checking import explore
 from scripts.exploration.real.scenes import SCENES
-from scripts.exploration.real.stage import planted
+from scripts.exploration.real.stage import COUNTED, Outside, Stage, planted
+
+#: Enough for an order that is being canceled when the memory is lost.
+DEEP = 9
 
 #: Scene -> depth that takes a second or two.
-DEPTHS = {"empty": 4, "full": 5, "stealing": 5}
+DEPTHS = {"empty": 4, "full": 5, "stealing": 5, "memory loss": 6}
 
 #: (file, right, wrong, scene, what is said): each is a slip of one line.
 PLANTED = (
@@ -49,6 +53,35 @@ PLANTED = (
         "stealing",
         "heir: |cap: |zero: |charges: |paid early: ",
     ),
+    (
+        "include/rebuild.lua",
+        "    if c then charge(charged(c)) end\n",
+        "\n",
+        "memory loss",
+        "charges: ",
+    ),
+    ("include/rebuild.lua", "if o.ending == '1' and", "if false and", "memory loss", "cause: "),
+    (
+        "certify.lua",
+        "if ARGV[3] ~= '' and ARGV[3] ~= run",
+        "if ARGV[3] == 'never' and ARGV[3] ~= run",
+        "memory loss",
+        "repeat: ",
+    ),
+    (
+        "condemn.lua",
+        "charge(change, change * WEIGHT[crypto].crypto)\n",
+        "\n",
+        "memory loss",
+        "zero: ",
+    ),
+    (
+        "adopt.lua",
+        "not (c.owner == '' and known == id)",
+        "true",
+        "memory loss",
+        "leak: ",
+    ),
 )
 
 
@@ -62,10 +95,26 @@ def test_nothing_is_wrong_to_a_small_depth(scene: str) -> None:
 @pytest.mark.parametrize(("file", "right", "wrong", "scene", "said"), PLANTED)
 def test_spoiled_lua_is_noticed(file: str, right: str, wrong: str, scene: str, said: str) -> None:
     with planted(file, right, wrong):
-        result = explore(SCENES[scene], 5)
+        result = explore(SCENES[scene], DEEP if scene == "memory loss" else 5)
     assert result.violation
     assert result.violation.startswith(tuple(said.split("|"))), result.violation
-    assert len(result.trace) <= 5
+    assert len(result.trace) <= (DEEP if scene == "memory loss" else 5)
+
+
+def test_a_late_order_that_is_not_condemned_before_the_account_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def listed_only(stage: Stage, outside: Outside, listed: tuple[str, ...]) -> Outside:
+        for order_id in listed:
+            if (order := outside.order(order_id)) is not None:
+                outside = outside.with_order(order._replace(late=COUNTED))
+        return outside
+
+    monkeypatch.setattr(recovery, "condemn_strays", listed_only)
+    result = explore(SCENES["memory loss"], 8)
+    assert result.violation
+    assert result.violation.startswith("zero: "), result.violation
+    assert "the keeper certifies anew, a POST is still on its way" in result.trace
 
 
 def test_after_spoiling_the_scripts_are_the_right_ones_again() -> None:

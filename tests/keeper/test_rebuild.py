@@ -123,6 +123,30 @@ def test_of_two_orders_in_one_slot_the_younger_is_kept_and_the_other_condemned(
     assert desk.charged() == 2_000  # both, until the broker says that one is over
 
 
+@pytest.mark.parametrize("spoiled", [(1,), (2,), (1, 2)])
+def test_of_two_orders_in_one_slot_whose_claims_were_spoiled_one_is_kept(
+    desk: Desk,
+    keeper: Keeper,
+    broker: AccountBroker,
+    manual_clock: ManualClock,
+    spoiled: tuple[int, ...],
+) -> None:
+    """An id that an index knows is not yet a claim: certifying lets a spoiled one go."""
+    flush(desk)
+    old, young = (broker.put(order_id(n)).client_order_id for n in (1, 2))
+    for n in spoiled:
+        desk.client.zadd(desk.keys.claims, {order_id(n): 1})
+        desk.client.hset(desk.keys.of("claim", order_id(n)), "need", "nan")
+    broker.on_cancel = "nothing"
+
+    certify_again(keeper, manual_clock)
+
+    assert desk.state(young) == "open"
+    assert (desk.state(old), desk.now(old).cause) == ("evicting", "condemned")
+    assert broker.cancels == [f"id-{old}"]
+    assert desk.charged() == 2_000
+
+
 def test_what_appears_after_the_certification_is_condemned(
     desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
 ) -> None:

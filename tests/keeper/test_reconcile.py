@@ -411,6 +411,57 @@ def test_a_successor_that_filled_at_once_is_in_the_positions_before_the_claim_is
     assert held(desk) == 2_000
 
 
+def test_a_successor_that_fills_after_the_last_account_is_counted_before_the_claim_is_gone(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    claim = opened(desk, broker)
+    new = replaced(broker, claim)
+    broker.old_list = ()  # the listing lags behind: no account counts the new order while it lives
+    for _ in range(3):
+        keeper.run_once()
+        manual_clock.advance(60)
+    broker.old_list = None
+    # It fills between a reading of the account and the look-up that follows.
+    broker.after_positions = lambda: broker.execute(new)
+    manual_clock.advance(60)
+    broker.old_list = ()
+    keeper.run_once()
+    broker.old_list, broker.after_positions = None, lambda: None
+    assert broker.orders[new].status == "filled"
+    assert held(desk) >= 1_000
+
+    manual_clock.advance(60)
+    keeper.run_once()
+    assert (desk.state(claim), held(desk)) == ("gone", 2_000)
+
+
+def test_a_second_successor_is_not_taken_for_the_first_that_was_counted(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    """Made small by hand and large again: what was counted of the small one does not cover it."""
+    claim = opened(desk, broker)
+    keeper.run_once()
+    broker.put("small", qty=Decimal(1))
+    broker._put(replace(broker.orders[claim.id], status="replaced", replaced_by="id-small"))
+    keeper.run_once()  # the replacement is seen; the account is too young to free anything
+    assert held(desk) >= 1_000
+
+    def replaced_again() -> None:
+        broker.put("large", status="filled", filled_qty=Decimal(10))
+        broker._put(replace(broker.orders["small"], status="replaced", replaced_by="id-large"))
+
+    broker.after_positions = replaced_again
+    manual_clock.advance(60)
+    keeper.run_once()
+    broker.after_positions = lambda: None
+    assert held(desk) >= 1_000
+
+    broker.held["AAPL"] = Decimal(10)
+    manual_clock.advance(60)
+    keeper.run_once()
+    assert (desk.state(claim), held(desk)) == ("gone", 1_000)
+
+
 def test_a_successor_that_no_published_account_lists_frees_nothing_yet(
     desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
 ) -> None:
@@ -424,6 +475,33 @@ def test_a_successor_that_no_published_account_lists_frees_nothing_yet(
 
     broker.old_list = None
     keeper.run_once()
+    assert (desk.state(claim), held(desk)) == ("gone", 2_000)
+
+
+def test_a_successor_that_filled_after_the_last_account_was_read_is_not_counted_zero_times(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    """The list lagged, so no account counted the successor live; then it filled."""
+    claim = opened(desk, broker)
+    new = replaced(broker, claim)
+    broker.old_list = ()
+    keeper.run_once()
+    manual_clock.advance(60)
+    shown = []
+
+    def fill() -> None:
+        broker.execute(new)
+        shown.append(broker.held.pop("AAPL"))
+        broker.after_positions = lambda: None
+
+    broker.after_positions = fill
+    keeper.run_once()
+    assert (desk.state(claim), held(desk)) == ("open", 1_000)
+
+    broker.held["AAPL"] = shown[0]
+    manual_clock.advance(2)
+    keeper.run_once()
+
     assert (desk.state(claim), held(desk)) == ("gone", 2_000)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,14 +12,13 @@ from typing import Any
 import pytest
 import redis
 
-from stealer import embedded
 from stealer.connect import connect
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.embedded import EmbeddedServer, find_binary
 from stealer.entry import Ending, Entries
 from stealer.errors import LedgerMisconfigured, LedgerUnavailable
 from stealer.keeper.certification import Certifier
-from stealer.model import OrderIntent
+from stealer.model import Claim, OrderIntent
 from stealer.settings import Settings, SettingsError
 from tests.conftest import FAST
 from tests.coordination.desk import Desk
@@ -36,19 +36,9 @@ def until(what: Callable[[], object], why: str) -> None:
 
 
 @pytest.fixture
-def pair(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
-    """A master, and a replica that follows it; a sentinel rewrites a server's configuration."""
-
-    def own_configuration(name: str) -> None:
-        copy = tmp_path / f"{name}.conf"
-        copy.write_bytes(embedded.REDIS_CONF.read_bytes())
-        monkeypatch.setattr(embedded, "REDIS_CONF", copy)
-
-    own_configuration("a")
+def pair(tmp_path: Path) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
+    """A master, and a replica that follows it; each has a configuration that may be rewritten."""
     with EmbeddedServer.start(tmp_path / "a", extra=FAST) as master:
-        own_configuration("b")
         follow = ("--replicaof", f"127.0.0.1 {master.port}")
         with EmbeddedServer.start(tmp_path / "b", extra=(*FAST, *follow)) as replica:
             client = redis.Redis(port=replica.port)
@@ -162,6 +152,42 @@ def test_a_launch_waits_for_its_replicas_and_without_them_nothing_is_sent(
     assert len(broker.posted) == 1
     assert desk.charged() == 1_000
     client.close()
+
+
+def test_replicas_of_the_new_master_do_not_vouch_for_a_launch_that_a_failover_forgot(
+    pair: tuple[EmbeddedServer, EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launch goes to the old master, the WAIT to its successor, whose own replica answers."""
+    settings = Settings(wait_replicas=1)
+    old, new = (redis.Redis(port=server.port, decode_responses=True) for server in pair)
+    desk = Desk(old, settings).open_shop(equity=10_000)
+    coordinator, broker = desk.coordinator, AccountBroker()
+    desk.market("AAPL")
+    launch = coordinator.launch
+
+    def launched_then_failed_over(claim: Claim) -> float:
+        old.wait(1, 5_000)
+        new.replicaof("NO", "ONE")
+        trusted = launch(claim)
+        old.replicaof("127.0.0.1", str(pair[1].port))
+        until(lambda: old.info("replication")["master_link_status"] == "up", "the old one follows")
+        assert desk.state(claim) == "reserved"  # the launch is lost
+        new.set("anything", "written")
+        assert new.wait(1, 5_000) == 1  # and yet WAIT is content there
+        monkeypatch.setattr(coordinator, "client", new)
+        return trusted
+
+    monkeypatch.setattr(coordinator, "launch", launched_then_failed_over)
+    with contextlib.suppress(LedgerUnavailable):  # nor can it be given back on a replica
+        entry = Entries(coordinator, broker).open(
+            OrderIntent("AAPL", "buy", 10, 100, "a"), market_open=True
+        )
+        assert (entry.ending, entry.reason) == (Ending.DENIED, "replicas")
+    assert coordinator.client is new
+    assert broker.posted == []
+    assert not coordinator.replicated()
+    old.close()
+    new.close()
 
 
 def test_without_the_setting_nobody_waits(redis_server: EmbeddedServer) -> None:

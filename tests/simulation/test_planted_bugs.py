@@ -24,7 +24,7 @@ FIRST_SEEDS: dict[str, int] = {
     "near-fill-not-protected": 0,
     "no-bar": 19,
     "no-earmark": 0,
-    "no-cooldown": 38,
+    "no-cooldown": 181,
     "no-fence": 0,
     "no-identity": 2,
     "orphan-without-cause": 30,

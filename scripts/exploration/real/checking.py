@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -10,7 +10,7 @@ from scripts.exploration.explorer import Explorer, Result, Step
 from scripts.exploration.real import judging
 from scripts.exploration.real.drivers import moves
 from scripts.exploration.real.ledger_view import View, canonical
-from scripts.exploration.real.stage import Outside, Stage
+from scripts.exploration.real.stage import Outside, Scene, Stage
 from scripts.simulation.memory_redis import Saved
 
 
@@ -30,11 +30,8 @@ class Node:
         return isinstance(other, Node) and other.key == self.key
 
 
-def explore(scene: Sequence[str], depth: int, faults: int = 1) -> Result:
-    """Every interleaving of at most *depth* steps with at most *faults* faults.
-
-    :param scene: the labels of the steps that lead to where it begins.
-    """
+def explore(scene: Scene, depth: int, faults: int = 1) -> Result:
+    """Every interleaving of at most *depth* steps with at most *faults* faults, after *scene*."""
     stage = Stage.open()
 
     def node(outside: Outside) -> Node:
@@ -48,7 +45,7 @@ def explore(scene: Sequence[str], depth: int, faults: int = 1) -> Result:
         assert at.view is not None
         plain: Node | None = None
         for kind, label, act, _ in moves(at.view, at.outside):
-            stage.server.restore(at.saved)
+            stage.restore(at.saved, at.outside.lost)
             after = node(act(stage, at.outside))
             repeated = label.endswith("repeated")
             wrong = _differs(plain, after) if repeated and plain else None
@@ -66,8 +63,8 @@ def explore(scene: Sequence[str], depth: int, faults: int = 1) -> Result:
     def release(at: Node) -> None:
         at.saved = at.view = None
 
-    first = node(Outside(faults=faults))
-    for label in scene:
+    first = node(scene.outside(faults))
+    for label in scene.steps:
         first = next(step.after for step in steps(first) if step.label == label)
     return Explorer(first, steps, check, check_rest, release=release).run(depth=depth)
 

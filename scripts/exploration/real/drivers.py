@@ -10,27 +10,26 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from scripts.exploration.explorer import FAULT, MUST, READING
+from scripts.exploration.real import recovery
 from scripts.exploration.real.ledger_view import PREFIX, View
 from scripts.exploration.real.stage import (
     ATTEMPTS,
     LIMIT,
+    LIVE,
     NEED,
     QTY,
     WATCHERS,
     Actor,
+    Move,
     Order,
     Outside,
     Stage,
     as_broker_says,
 )
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.errors import Deposed, Refused, StaleSnapshot
+from stealer.errors import Deposed, Refused, StaleSnapshot, Uncertified
 from stealer.model import Claim, OrderIntent, Verdict
 
-#: (kind, label, what it does; may its replies be lost?)
-Move = tuple[str, str, Callable[[Stage, Outside], Outside], bool]
-
-LIVE = ("live", "canceling")
 OVER = ("canceled", "filled")
 
 
@@ -61,7 +60,9 @@ def _all(view: View, outside: Outside) -> Iterator[Move]:
         yield from _broker(outside, order)
     for claim_id in view.claims:
         yield from _sweep(view, outside, claim_id)
-    yield from _keeper(outside)
+    yield from recovery.moves(view, outside)
+    if view.certified:
+        yield from _keeper(view, outside)
 
 
 # ---- watchers
@@ -94,6 +95,7 @@ def _watcher(view: View, outside: Outside, w: int, actor: Actor) -> Iterator[Mov
         yield MUST, f"{name} writes its POST", lambda s, o: sent, False
     elif (
         actor.at == "out"
+        and view.certified
         and view.state(claim.id) in ("gone", "closed")
         and (order is None or order.status in OVER)
     ):
@@ -157,7 +159,8 @@ def _unsent(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
 
 def _heartbeat(stage: Stage, outside: Outside, w: int, claim: Claim) -> Outside:
     pulse = stage.coordinator.heartbeat(claim)
-    assert pulse.state in ("gone", "closed", "unknown"), pulse
+    # "fenced": it had lost the claim, which was made again, and ended before it was taken up.
+    assert pulse.state in ("gone", "closed", "unknown", "fenced"), pulse
     return _idle(outside, w)
 
 
@@ -262,29 +265,33 @@ def _not_found(stage: Stage, outside: Outside, claim_id: str) -> Outside:
     return outside
 
 
-def _keeper(outside: Outside) -> Iterator[Move]:
+def _keeper(view: View, outside: Outside) -> Iterator[Move]:
     reading = outside.reading
+    # Only the keeper finds an order that nobody knows: then it must read.
+    kind = MUST if any(recovery.stray(view, order) for order in outside.orders) else READING
     if reading is None:
-        yield READING, "the keeper begins to read", _begin, True
+        yield kind, "the keeper begins to read", _begin, True
         return
     if reading[2] < 0:
-        read = outside._replace(reading=(*reading[:2], *outside.positions))
-        yield READING, "the keeper reads positions", lambda s, o: read, False
+        late = tuple(o.id for o in outside.orders if o.late and o.status in LIVE)
+        read = outside._replace(reading=(*reading[:2], *outside.positions, late))
+        yield kind, "the keeper reads positions", lambda s, o: read, False
     else:
-        yield READING, "the keeper publishes", _publish, True
+        yield kind, "the keeper publishes", _publish, True
     if outside.faults:
         yield FAULT, "the keeper is paused, a standby reads and publishes", _standby, False
 
 
 def _begin(stage: Stage, outside: Outside) -> Outside:
     sequence = stage.coordinator.begin_snapshot(outside.term, lag_ms=0)
-    return outside._replace(reading=(sequence, outside.term, -1, -1))
+    return outside._replace(reading=(sequence, outside.term, -1, -1, ()))
 
 
 def _publish(stage: Stage, outside: Outside) -> Outside:
     assert outside.reading is not None
-    sequence, term, total, crypto = outside.reading
-    with contextlib.suppress(StaleSnapshot, Deposed):
+    sequence, term, total, crypto, late = outside.reading
+    with contextlib.suppress(StaleSnapshot, Deposed, Uncertified):
+        outside = recovery.condemn_strays(stage, outside, late)
         stage.publish(sequence, (total, crypto), term)
     return outside._replace(reading=None)
 

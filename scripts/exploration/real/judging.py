@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-from scripts.exploration.real.drivers import LIVE
+from collections.abc import Callable
+
 from scripts.exploration.real.ledger_view import View
-from scripts.exploration.real.stage import LIMITS, NEED, WATCHERS, Outside
+from scripts.exploration.real.stage import LATE, LIMITS, LIVE, NEED, WATCHERS, Order, Outside
 
 POOLS = ("total", "crypto")
 
 
 def wrong(view: View, outside: Outside) -> str | None:
     """What is wrong, or None."""
-    return _cap(view, outside) or _one(outside) or _charges(view) or _indexes(view) or _steals(view)
+    return (
+        _cap(view, outside)
+        or _one(outside)
+        or _cause(view, outside)
+        or _charges(view)
+        or _indexes(view)
+        or _steals(view)
+    )
 
 
-def _exposure(outside: Outside) -> tuple[int, int]:
+def _exposure(outside: Outside, counts: Callable[[Order], bool]) -> tuple[int, int]:
+    """What the broker holds in all and in crypto, of its live orders those that *counts* says."""
     total, crypto = outside.positions
     for order in outside.orders:
-        if order.status in LIVE:
+        if order.status in LIVE and counts(order):
             total += NEED
             crypto += NEED if WATCHERS[order.watcher][1] else 0
     return total, crypto
 
 
 def _cap(view: View, outside: Outside) -> str | None:
-    for pool, held, limit in zip(POOLS, _exposure(outside), LIMITS, strict=True):
+    # A POST that outlasts the quarantine is beyond the promise; it is counted once it was listed.
+    granted = _exposure(outside, lambda order: not order.late)
+    known = _exposure(outside, lambda order: order.late != LATE)
+    for pool, held, limit in zip(POOLS, granted, LIMITS, strict=True):
         if held > limit:
             return f"cap: the broker holds {held // NEED} orders of {limit // NEED} in {pool}"
+    if not view.certified or not view.figure("account_ms"):
+        return None  # nothing is granted by such a ledger
+    for pool, held, limit in zip(POOLS, known, LIMITS, strict=True):
         used = sum(view.figure(f"{kind}_{pool}") for kind in ("positions", "foreign", "charged"))
         if used < held:
             return f"zero: the ledger counts {used} in {pool}, the broker holds {held}"
         # Nothing may be given away twice: nor paid to an heir while its victim may still fill.
         # What filled is counted twice for a moment, as charge and as position.
         twice = min(view.figure(f"positions_{pool}"), _unabsorbed(view, pool))
-        if used - twice > limit:
+        if used - twice > limit and not any(order.late for order in outside.orders):
             return f"paid early: the ledger counts {used} of {limit} in {pool}"
+    return None
+
+
+def _cause(view: View, outside: Outside) -> str | None:
+    for order in outside.orders:
+        if order.status == "canceling" and view.state(order.id) == "open":
+            return (
+                f"cause: {WATCHERS[order.watcher][0]}'s order is being canceled, its claim is open"
+            )
     return None
 
 
@@ -119,4 +143,8 @@ def wrong_at_rest(view: View, outside: Outside) -> str | None:
     for order in outside.orders:
         if order.status in LIVE and states.get(order.id) != "open":
             return f"leak: {WATCHERS[order.watcher][0]}'s order is live without an open claim"
+    for actor in outside.actors:
+        fields = view.claims.get(actor.claim.id) if actor.claim else None
+        if actor.claim and fields and fields["fence"] != actor.claim.fence:
+            return f"leak: {fields['symbol']} is open, its watcher may not look after it"
     return None

@@ -65,10 +65,15 @@ class View:
 
     def __init__(self, dump: Keys) -> None:
         self.keys = {name.removeprefix(PREFIX): entry for name, entry in dump.items()}
-        self.ledger: dict[str, str] = self.keys["ledger"][1]
+        self.ledger: dict[str, str] = self.keys["ledger"][1] if "ledger" in self.keys else {}
         self.claims: dict[str, dict[str, str]] = {
             name[6:]: entry[1] for name, entry in self.keys.items() if name.startswith("claim:")
         }
+
+    @property
+    def certified(self) -> bool:
+        """Whether there is a certificate; it is never another server's here."""
+        return bool(self.ledger.get("run"))
 
     def state(self, claim_id: str) -> str:
         """The claim's state, or ``gone``."""
@@ -111,6 +116,7 @@ def canonical(view: View, outside: Outside) -> str:
             reading,
             outside.faults,
             outside.term,
+            outside.losses,
         )
     )
     ids = sorted(set(_ID.findall(text)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-#: Name -> the labels of the steps taken first, in order.
-SCENES: dict[str, tuple[str, ...]] = {
-    "empty": (),
-    "full": tuple(
+from scripts.exploration.real.stage import Scene
+
+
+def _opens(*names: str) -> tuple[str, ...]:
+    """The steps by which these watchers open their orders, one after the other."""
+    return tuple(
         f"{name}{step}"
-        for name in ("BTCUSD", "AAPL")
+        for name in names
         for step in (
             " acquires",
             " tops up",
@@ -16,6 +18,17 @@ SCENES: dict[str, tuple[str, ...]] = {
             "'s order arrives",
             " is confirmed",
         )
+    )
+
+
+_FULL = _opens("BTCUSD", "AAPL")
+
+SCENES: dict[str, Scene] = {
+    "empty": Scene(),
+    "full": Scene(_FULL),
+    "stealing": Scene((*_FULL, "ETHUSD acquires", "DELETE of BTCUSD")),
+    # The two rivals for the crypto pool. The loss may come once, beside the faults.
+    "memory loss": Scene(
+        ("BTCUSD acquires", "BTCUSD tops up", "BTCUSD launches"), watchers=(0, 2), losses=1
     ),
 }
-SCENES["stealing"] = (*SCENES["full"], "ETHUSD acquires", "DELETE of BTCUSD")

@@ -1,6 +1,7 @@
 """What surrounds the scripts: a small broker, three watchers, a keeper's reading; and the server.
 
-Time stands still, so that states can be compared; a deadline passes because it is rewritten.
+Time stands still, so that states can be compared; a deadline passes because it is rewritten. Only a
+loss of memory takes a minute: no number of the ledger before it comes again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,17 @@ WATCHERS = (
 #: Orders a watcher may ask for, at most.
 ATTEMPTS = 2
 
+#: States of an order that can still fill.
+LIVE = ("live", "canceling")
+
+#: An order that arrived after the ledger was certified without it: not listed yet, and listed by an
+#: account that was published.
+LATE, COUNTED = 1, 2
+
 _NOW_US = 1_704_300_000_000_000
+
+#: Waiting for a new certificate takes longer than anything the ledger before it knew.
+_AFTER_LOSS_US = 60_000_000
 
 
 class Order(NamedTuple):
@@ -45,6 +56,7 @@ class Order(NamedTuple):
     id: str
     watcher: int
     status: str
+    late: int = 0
 
 
 class Actor(NamedTuple):
@@ -63,10 +75,13 @@ class Outside(NamedTuple):
     actors: tuple[Actor, ...] = (Actor(),) * len(WATCHERS)
     positions: tuple[int, int] = (0, 0)  # micro-dollars in all, in crypto
     #: The keeper's unfinished reading: its sequence and term, positions in all and in crypto (-1:
-    #: not read yet).
-    reading: tuple[int, int, int, int] | None = None
+    #: not read yet), and the late orders it listed.
+    reading: tuple[int, int, int, int, tuple[str, ...]] | None = None
     faults: int = 1
     term: int = 1
+    #: How often Redis may still lose its memory, and has lost it.
+    losses: int = 0
+    lost: int = 0
 
     def order(self, order_id: str) -> Order | None:
         """The order with this id, or None."""
@@ -80,6 +95,20 @@ class Outside(NamedTuple):
     def with_actor(self, w: int, actor: Actor) -> Outside:
         """The same with watcher *w* elsewhere."""
         return self._replace(actors=(*self.actors[:w], actor, *self.actors[w + 1 :]))
+
+
+class Scene(NamedTuple):
+    """Where an exploration begins: the labels of the steps taken first; who takes part; and how
+    often Redis may lose its memory."""
+
+    steps: tuple[str, ...] = ()
+    watchers: tuple[int, ...] = tuple(range(len(WATCHERS)))
+    losses: int = 0
+
+    def outside(self, faults: int) -> Outside:
+        """What surrounds the scripts before the first step."""
+        actors = (Actor() if w in self.watchers else Actor("done") for w in range(len(WATCHERS)))
+        return Outside(actors=tuple(actors), faults=faults, losses=self.losses)
 
 
 class Client(MemoryRedis):
@@ -100,11 +129,13 @@ class Stage:
     server: MemoryServer
     client: Client
     coordinator: WorkStealingCoordinator
+    _clock: list[int]
 
     @classmethod
     def open(cls) -> Stage:
         """A fresh server: certified, an account and quotes published."""
-        server = MemoryServer(lambda: _NOW_US)
+        clock = [_NOW_US]
+        server = MemoryServer(lambda: clock[0])
         client = Client(server)
         coordinator = WorkStealingCoordinator(
             client, Settings(crypto_symbols=frozenset({"BTCUSD", "ETHUSD"})), owner="keeper"
@@ -113,11 +144,8 @@ class Stage:
         assert held
         assert term == 1
         coordinator.certify(1)
-        coordinator.publish_session(True, 3600, 1)
-        for symbol, _, _, away in WATCHERS:
-            price = LIMIT * (1 + Decimal(str(away)))
-            coordinator.publish_quote(symbol, price, price)
-        stage = cls(server, client, coordinator)
+        stage = cls(server, client, coordinator, clock)
+        stage.publish_market(1)
         stage.publish(coordinator.begin_snapshot(1, lag_ms=0), (0, 0), 1)
         return stage
 
@@ -126,9 +154,30 @@ class Stage:
         figures = AccountFigures(*LIMITS, *positions, 0, 0, 100 * NEED, 100 * NEED)
         self.coordinator.publish_account(figures, sequence=sequence, term=term)
 
+    def publish_market(self, term: int) -> None:
+        """The session, which is open, and everybody's quote."""
+        self.coordinator.publish_session(True, 3600, term)
+        for symbol, _, _, away in WATCHERS:
+            price = LIMIT * (1 + Decimal(str(away)))
+            self.coordinator.publish_quote(symbol, price, price)
+
     def save(self) -> Saved:
         """All keys now."""
         return self.server.save()
+
+    def restore(self, saved: Saved, lost: int) -> None:
+        """All keys as they were, when Redis had lost its memory *lost* times."""
+        self.server.restore(saved)
+        self._clock[0] = _NOW_US + lost * _AFTER_LOSS_US
+
+    def lose_memory(self, lost: int) -> None:
+        """No key is left, for the *lost*-th time."""
+        self.server.flush()
+        self._clock[0] = _NOW_US + lost * _AFTER_LOSS_US
+
+
+#: (kind, label, what it does; may its replies be lost?)
+Move = tuple[str, str, Callable[[Stage, Outside], Outside], bool]
 
 
 def as_broker_says(order: Order) -> BrokerOrder:

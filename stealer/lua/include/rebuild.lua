@@ -98,18 +98,32 @@ local function sum_charges()
   L.since_margin, L.since_cash, L.next_margin, L.next_cash = 0, 0, 0, 0
 end
 
--- Returns how many claims were made for orders, and how many reservations were dropped. An order
--- whose slot another claim holds gets none: it is condemned before the account is published.
+-- Of the orders without a claim, those that get one: in each slot that nobody holds the youngest, the
+-- one its watcher follows. The others are condemned before the account is published.
+local function one_a_slot(orders)
+  local chosen = {}
+  for _, o in ipairs(orders) do
+    local other = chosen[o.slot]
+    if not o.claim and not o.holder
+        and not (other and num(other.created_ms) > num(o.created_ms)) then
+      chosen[o.slot] = o
+    end
+  end
+  return chosen
+end
+
+-- Returns how many claims were made for orders, and how many reservations were dropped.
 local function rebuild(orders, ended)
   touch()
   local live, made = {}, 0
   for _, o in ipairs(orders) do live[o.id] = true end
   local dropped, launched = settle_survivors(live, ended)
+  local chosen = one_a_slot(orders)
   for _, o in ipairs(orders) do
     local c = o.claim
     if c and c.state ~= 'closed' then
       see_order(o, launched[o.id] and 'launching' or c.state, c.filled, c.need)
-    elseif not c and not o.holder then
+    elseif chosen[o.slot] == o then
       adopt_order(o)
       see_order(o, 'launching', 0, num(o.need))
       made = made + 1

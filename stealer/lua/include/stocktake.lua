@@ -1,20 +1,28 @@
 --[[ Stocktaking: every claim that any index knows, as it is. Charges are the sum over the claims
 (PROTOCOL, "Ledger"); what somebody deleted or wrote by hand is found by comparing. ]]
-local function every_id()
-  local seen, ids = {}, {}
-  local function add(found)
-    for _, id in ipairs(found) do
-      if not seen[id] then
-        seen[id] = true
-        ids[#ids + 1] = id
-      end
+
+-- Every index as it is: the ids in any of them, who is in each sorted set, and slot -> claim.
+local function indexes()
+  local seen, ids, within, holders = {}, {}, {}, {}
+  local function add(id)
+    if not seen[id] then
+      seen[id] = true
+      ids[#ids + 1] = id
     end
   end
   for _, key in ipairs({K.claims, K.open, K.heirless, K.deadlines, K.beats, K.unabsorbed}) do
-    add(redis.call('ZRANGE', key, 0, -1))
+    within[key] = {}
+    for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      within[key][id] = true
+      add(id)
+    end
   end
-  add(redis.call('HVALS', K.slots))
-  return ids
+  local flat = redis.call('HGETALL', K.slots)
+  for i = 1, #flat, 2 do
+    holders[flat[i]] = flat[i + 1]
+    add(flat[i + 1])
+  end
+  return ids, within, holders
 end
 
 local WHOLE = {'need', 'fund', 'fund_crypto', 'pending', 'filled', 'absorbed', 'created_ms',
@@ -65,11 +73,35 @@ local function examined(id)
   return c
 end
 
--- The index in which a claim of this state must be, or nil.
-local function index_of(c)
-  if c.state == 'reserved' or c.state == 'launching' then return K.deadlines end
-  return c.state == 'open' and K.open or nil
+-- True for a claim that keeps others out of its slot, and gives signs of life or is an orphan: every
+-- live one, also without an owner, but for an order too many.
+local function keeps_slot(c) return c.state ~= 'closed' and c.cause ~= 'condemned' end
+
+-- The sorted sets in which a claim must be.
+local function places(c)
+  local keys = {K.claims}
+  if c.state == 'reserved' or c.state == 'launching' then keys[2] = K.deadlines end
+  if c.state == 'open' then keys[2] = K.open end
+  if c.state == 'evicting' and (c.heir or '') == '' then keys[2] = K.heirless end
+  if keeps_slot(c) then keys[#keys + 1] = K.beats end
+  if c.filled > c.absorbed then keys[#keys + 1] = K.unabsorbed end
+  return keys
 end
+
+-- What is wrong with the places of a claim, or nil. A second claim in its slot is bad while its order
+-- may stay; what is sent for it, or ends, is told apart later.
+local function misplaced(c, within, holders)
+  for _, key in ipairs(places(c)) do
+    if not within[key][c.id] then return 'in no index ' .. string.sub(key, #P + 2) end
+  end
+  local holder = holders[c.slot]
+  if not keeps_slot(c) or holder == c.id then return nil end
+  if not holder then return 'in no slot' end
+  return c.state == 'open' and 'not what its slot says' or nil
+end
+
+-- A slot that says another slot's claim, or one that is over, keeps out whom it should let in.
+local function misheld(c, slot) return c.slot ~= slot or c.state == 'closed' end
 
 -- Sequence numbers are given out in turn: none can be beyond the last one.
 local function sequences_fit()
@@ -91,17 +123,43 @@ local function let_go(id, wrong)
 end
 
 -- A claim into every index it must be in.
-local function index_again(c, id)
-  redis.call('ZADD', K.claims, 'NX', int(num(c.created_ms)), id)
-  local index = index_of(c)
-  if index then
-    redis.call('ZADD', index, 'NX', index == K.open and c.pnl or int(c.deadline_ms), id)
+local function index_again(c)
+  local score = {[K.claims] = int(num(c.created_ms)), [K.open] = c.pnl,
+    [K.deadlines] = int(c.deadline_ms)}
+  for _, key in ipairs(places(c)) do redis.call('ZADD', key, 'NX', score[key] or int(NOW), c.id) end
+end
+
+-- Which of two claims keeps the slot: what was sent before what was not, then what the slot says,
+-- then the younger, which its watcher follows.
+local function goes_before(c, other, holder)
+  if not other then return true end
+  if (c.state == 'reserved') ~= (other.state == 'reserved') then return other.state == 'reserved' end
+  if other.id == holder or c.id == holder then return c.id == holder end
+  return num(c.created_ms) > num(other.created_ms)
+end
+
+-- One claim for each slot. What is open beside it is condemned: counted until its order is over.
+local function share_slots(claims, holders)
+  local first, by_id = {}, {}
+  for _, c in ipairs(claims) do
+    by_id[c.id] = c
+    if keeps_slot(c) and goes_before(c, first[c.slot], holders[c.slot]) then first[c.slot] = c end
   end
-  if c.state ~= 'closed' and (c.owner or '') ~= '' then
-    redis.call('HSETNX', K.slots, c.slot, id)
-    redis.call('ZADD', K.beats, 'NX', int(NOW), id)
+  for slot, id in pairs(holders) do
+    if by_id[id] and misheld(by_id[id], slot) then redis.call('HDEL', K.slots, slot) end
   end
-  if c.filled > c.absorbed then redis.call('ZADD', K.unabsorbed, 'NX', int(NOW), id) end
+  for slot, c in pairs(first) do redis.call('HSET', K.slots, slot, c.id) end
+  for _, c in ipairs(claims) do
+    if c.state == 'open' and keeps_slot(c) and first[c.slot].id ~= c.id then
+      c.state, c.heir, c.cause = 'evicting', '', 'condemned'
+      redis.call('HSET', K.claim(c.id), 'state', 'evicting', 'heir', '', 'evicted_ms', int(NOW),
+          'cause', 'condemned', 'by', 'keeper')
+      redis.call('ZREM', K.open, c.id)
+      redis.call('ZREM', K.beats, c.id)
+      count('condemned_total')
+      audit('condemn', c.id, 'keeper', 'claim ' .. first[c.slot].id .. ' holds its slot')
+    end
+  end
 end
 
 -- Indexes made again from the claims, so that nothing is charged without one; and every figure is one.
@@ -109,18 +167,21 @@ end
 local function repair()
   local fit = sequences_fit()
   local repaired = L.epoch > 0 and (L.spoiled or not fit)
-  local total, crypto = 0, 0
-  for _, id in ipairs(every_id()) do
+  local total, crypto, claims = 0, 0, {}
+  local ids, _, holders = indexes()
+  for _, id in ipairs(ids) do
     local c, wrong = examined(id)
     if c then
       local more, more_crypto = charged(c)
       total, crypto = total + more, crypto + more_crypto
-      index_again(c, id)
+      claims[#claims + 1] = c
     else
       repaired = true
       let_go(id, wrong)
     end
   end
+  share_slots(claims, holders)
+  for _, c in ipairs(claims) do index_again(c) end
   if L.epoch > 0 and (total ~= L.charged_total or crypto ~= L.charged_crypto) then
     repaired = true
     audit('recount', '-', 'keeper', 'charges were ' .. int(L.charged_total) .. ' and '
