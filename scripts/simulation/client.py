@@ -7,6 +7,7 @@ twice; what was lost on the way may also arrive late.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import redis
@@ -50,7 +51,7 @@ class SimulatedRedis(MemoryRedis):
         """One command."""
         name = arguments[0]
         if name == "FCALL":
-            verb = arguments[1].split("_", 2)[2]
+            verb = _verb(arguments[1])
             return self._trip(verb, lambda: self.world.run_verb(self.process, verb, arguments))
         if name == "BLPOP":
             return self._trip("BLPOP", lambda: self._block(arguments))
@@ -102,6 +103,12 @@ class SimulatedRedis(MemoryRedis):
         finally:
             blocked.pop(key, None)
         return self.world.run_command(arguments)
+
+
+@cache
+def _verb(function: str) -> str:
+    """``stealer_DIGEST_VERB``: the verb."""
+    return function.split("_", 2)[2]
 
 
 def _in_vain(effect: Callable[[], Any]) -> None:

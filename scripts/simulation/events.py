@@ -137,6 +137,16 @@ def _equity(world: Any, fault: Fault) -> None:
     world.judge.note_slack()
 
 
+def _cancels_stick(world: Any, fault: Fault) -> None:
+    """Cancels are taken, and none ends; those that were asked for before go on."""
+    world.venue.sticks_until = world.kernel.now + int(fault.size * 1e6)
+
+
+def _exits_wait(world: Any, fault: Fault) -> None:
+    """Nobody sells what is bought from now on before so many seconds have passed."""
+    world.exits_from = world.kernel.now + int(fault.size * 1e6)
+
+
 # ---- people
 
 
@@ -158,6 +168,19 @@ def _foreign_order(world: Any, fault: Fault) -> None:
     )  # fmt: skip
     if order:
         world.kernel.after(int(fault.size * 3e6), lambda: world.venue.cancel(order.id))
+
+
+def _foreign_waits(world: Any, fault: Fault) -> None:
+    """A person's order as large as one of ours: nothing happens to it for long, then it fills."""
+    entry = world.entries.get(fault.target)
+    if entry is None:
+        return
+    number, qty = len(world.venue.orders), world.rng.randint(entry.qty // 2, entry.qty)
+    _, order = world.venue.submit(
+        f"person-{number}", entry.symbol, "buy", qty, entry.limit, entry.crypto, "person", True
+    )
+    if order:
+        world.kernel.after(int(fault.size * 1e6), lambda: world.venue.fill_unless_calm(order, qty))
 
 
 def _foreign_cancel(world: Any, fault: Fault) -> None:
@@ -247,9 +270,12 @@ _HANDLERS: dict[str, Callable[[Any, Fault], None]] = {
     "stale_account": _stale,
     "equity_drop": _equity,
     "forecast_flip": _forecast,
+    "cancels_stick": _cancels_stick,
     "foreign_order": _foreign_order,
+    "foreign_waits": _foreign_waits,
     "foreign_cancel": _foreign_cancel,
     "exit": _exit,
+    "exits_wait": _exits_wait,
     "release": _release,
     "halt": _halt,
 }

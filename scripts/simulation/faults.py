@@ -50,6 +50,9 @@ EVENTS = {
     "release": 3, "halt": 1, "foreign_cancel": 2,
 }  # fmt: skip
 
+#: Moments of the scenes, see ``scene``; never drawn by chance.
+SCENE_EVENTS = ("cancels_stick", "exits_wait", "foreign_waits")
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -113,6 +116,34 @@ def draw(
             plan.append(_event(rng, known, watchers, keepers, seconds))
         else:
             plan.append(_call_fault(rng, watchers, keepers))
+    return plan
+
+
+def scene(
+    rng: Random, watchers: Sequence[str], keepers: Sequence[str], seconds: float
+) -> list[Fault]:
+    """What chance hardly ever puts together; most seeds have none.
+
+    The broker takes cancels and lets none end for longer than a reservation lasts, so that thieves
+    give up while their victims live. A person's orders wait until every decision that may not have
+    seen them is forgotten, then fill. Copies of snapshots arrive when later ones have absorbed
+    fills that they do not show, and nobody has sold what was bought.
+    """
+    kind, plan = rng.random(), list[Fault]()
+    if kind < 0.08:
+        at = round(rng.uniform(1.0, seconds - 10.0), 3)
+        plan.append(Fault("cancels_stick", at=at, size=round(rng.uniform(5.0, 9.0), 3)))
+    elif kind < 0.16:
+        for name in rng.sample(watchers, 2):
+            at, size = rng.uniform(0.5, 4.0), rng.uniform(18.0, 25.0)
+            plan.append(Fault("foreign_waits", name, at=round(at, 3), size=round(size, 3)))
+    elif kind < 0.24:
+        size = round(rng.uniform(15.0, 28.0), 3)
+        plan.append(Fault("exits_wait", at=0.5, size=size))
+        for keeper in keepers:
+            for nth in rng.sample(range(1, 9), 4):
+                late = round(rng.uniform(7.0, 14.0), 3)
+                plan.append(Fault("ghost", keeper, "publish", nth, size=late))
     return plan
 
 

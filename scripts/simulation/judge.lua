@@ -9,7 +9,7 @@ local function map(name)
 end
 
 local ledger, total, crypto = map(':ledger'), 0, 0
-local slots = {}
+local open = map(':open')
 for id in pairs(map(':claims')) do
   local c = map(':claim:' .. id)
   local n = function(field) return tonumber(c[field] or 0) or 0 end
@@ -28,7 +28,7 @@ for id in pairs(map(':claims')) do
     return id .. ' was evicting and is ' .. c.state
   end
   if c.state == 'evicting' then evicting[id] = true end
-  local indexed = map(':open')[id] ~= nil
+  local indexed = open[id] ~= nil
   if indexed ~= (c.state == 'open') then return id .. ' is ' .. tostring(c.state) .. ', in open: ' .. tostring(indexed) end
 end
 if total ~= tonumber(ledger.charged_total or 0) then

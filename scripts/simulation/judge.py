@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from scripts.simulation.client import READS
 from scripts.simulation.venue import Order, Venue
 
 SEPARATOR = "\x1f"
+JUDGED = frozenset({"acquire", "topup", "launch", "certify"})  # by their replies as well
 SLACK_MS = 50  # a script's clock is in whole milliseconds
+
+
+@cache
+def _sums(runtime: Any) -> Any:
+    """``judge.lua``, compiled once a runtime."""
+    return runtime.compile(Path(__file__).with_name("judge.lua").read_text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Judge:
         self.world = world
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
-        self._check = world.runtime.compile(Path(__file__).with_name("judge.lua").read_text())
+        self._check = _sums(world.runtime)
         self._evicting = world.runtime.table()
         self._slack: deque[tuple[int, int, int]] = deque()
         self._requests: dict[str, str] = {}
@@ -65,7 +73,16 @@ class Judge:
     def on_verb(self, process: str, verb: str, packed: str, reply: Any) -> None:
         """*verb* ran with *packed* arguments and answered *reply*."""
         self.counts[verb] += 1
-        parts = reply.split(SEPARATOR) if isinstance(reply, str) else []
+        if verb in JUDGED:
+            parts = reply.split(SEPARATOR) if isinstance(reply, str) else []
+            self._on_reply(verb, packed, parts)
+        if verb not in READS:
+            problem = self._check(self.world.server.edge.data(), self.world.prefix, self._evicting)
+            if problem:
+                invariant = 3 if "was evicting" in problem else 5
+                self.found(invariant, f"after {verb} of {process}: {problem}")
+
+    def _on_reply(self, verb: str, packed: str, parts: list[str]) -> None:
         if verb == "acquire":
             self._on_acquire(packed.split(SEPARATOR), parts)
         elif verb == "topup" and parts[0] == "steal":
@@ -75,11 +92,6 @@ class Judge:
             self._trusted[packed.partition(SEPARATOR)[0]] = trusted
         elif verb == "certify" and parts[0] == "ok":
             self._on_certify()
-        if verb not in READS:
-            problem = self._check(self.world.server.edge.data(), self.world.prefix, self._evicting)
-            if problem:
-                invariant = 3 if "was evicting" in problem else 5
-                self.found(invariant, f"after {verb} of {process}: {problem}")
 
     def _on_acquire(self, arguments: list[str], reply: list[str]) -> None:
         request = arguments[0]

@@ -11,10 +11,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scripts.simulation.edge import Edge
 from scripts.simulation.kernel import Process
 from stealer import WorkStealingCoordinator, scripts
 from stealer.entry import Ending, Entries, EntryResult
-from stealer.evidence import BrokerOrder
+from stealer.evidence import AccountSnapshot, BrokerOrder
 from stealer.keeper.certification import Certifier
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.sweep import Sweeper
@@ -126,7 +127,45 @@ def _orphan_without_evict(original: Any) -> Any:
     return orphan
 
 
+def _positions_first(original: Any) -> Any:
+    def snapshot(self: Edge, between: Callable[[], None] = lambda: None) -> AccountSnapshot:
+        positions = self.positions()
+        between()
+        return AccountSnapshot(self.open_orders(), positions, self.account())
+
+    return snapshot
+
+
 BUGS: dict[str, Bug] = {
+    "abort-reopens": _lua(
+        "a thief that gives up lets its victims live on",
+        (
+            "include/claims.lua",
+            "redis.call('HSET', K.claim(id), 'heir', '')\n"
+            "      redis.call('ZADD', K.heirless, int(NOW), id)",
+            "redis.call('HSET', K.claim(id), 'heir', '', 'state', 'open')\n"
+            "      redis.call('ZADD', K.open, redis.call('HGET', K.claim(id), 'pnl'), id)",
+        ),
+    ),
+    "positions-before-orders": _python(
+        "an account is read in the wrong order: what fills in between is in neither",
+        Edge,
+        "snapshot",
+        _positions_first,
+    ),
+    "old-snapshot": _lua(
+        "an account that was read earlier overwrites a later one",
+        (
+            "publish.lua",
+            "if sequence <= L.snapshot or sequence <= L.cert_snapshot or sequence ~= L.begun then",
+            "if false then",
+        ),
+    ),
+    "absorbs-all-fills": _lua(
+        "a snapshot absorbs every fill, also what it cannot show yet",
+        ("publish.lua", "elseif c.noted_in == int(sequence) then", "else"),
+        ("publish.lua", "math.min(num(c.noted), c.filled)", "c.filled"),
+    ),
     "acquire-forgets": _lua(
         "a repeated acquire does not give its first answer",
         ("acquire.lua", "c.request == request and c.state == 'reserved'", "false"),

@@ -123,6 +123,8 @@ def draw(seed: int) -> Scenario:
     wanted = sum(e.qty * e.limit for e in entries)
     largest = max(e.qty * e.limit for e in entries)
     keepers = ("k1", "k2") if rng.random() < 0.6 else ("k1",)
+    # Drawn apart, so that the seeds without a scene are what they would be without scenes.
+    scene = faults.scene(Random(f"{seed}/scene"), names, keepers, ACTIVE_SECONDS)
     market = rng.choices((NOON, SATURDAY, OPENING, CLOSING), (86, 6, 4, 4))[0]
     return Scenario(
         seed=seed,
@@ -134,7 +136,7 @@ def draw(seed: int) -> Scenario:
         market=market,
         certified=rng.random() < 0.75,
         active_seconds=ACTIVE_SECONDS,
-        plan=tuple(faults.draw(rng, names, keepers, ACTIVE_SECONDS)),
+        plan=(*faults.draw(rng, names, keepers, ACTIVE_SECONDS), *scene),
     )
 
 

@@ -91,6 +91,8 @@ class Venue:
     equities: list[tuple[int, int]] = field(default_factory=list)
     #: No more fills by themselves, and cancels end soon.
     calm: bool = False
+    #: Until then no cancel takes effect.
+    sticks_until: int = 0
     arrivals: dict[str, int] = field(default_factory=dict)
 
     # ---- requests, as they arrive
@@ -104,8 +106,11 @@ class Venue:
         limit: int,
         crypto: bool,
         sender: str,
+        waits: bool = False,
     ) -> tuple[str, Order | None]:
-        """``new`` with the order; or ``duplicate``; or ``power``."""
+        """``new`` with the order; or ``duplicate``; or ``power``. One that *waits* has no fills of
+        its own accord.
+        """
         known = self.by_client.get(client_id)
         if known is not None:
             return "duplicate", known
@@ -129,7 +134,8 @@ class Venue:
         )
         self.orders[order.id] = self.by_client[client_id] = order
         self.hooks.arrived(order)
-        self._draw_fate(order)
+        if not waits:
+            self._draw_fate(order)
         return "new", order
 
     def cancel(self, order_id: str) -> str:
@@ -140,7 +146,8 @@ class Venue:
         if not order.live:
             return "over"
         order.deletes += 1
-        if order.stuck and order.deletes < 3 and not self.calm:
+        stuck = (order.stuck and order.deletes < 3) or self.kernel.now < self.sticks_until
+        if stuck and not self.calm:
             return "requested"
         if order.status != "pending_cancel":
             order.status = "pending_cancel"
@@ -170,10 +177,11 @@ class Venue:
             parts = [order.qty]
         delay = 0.0 if rng.random() < 0.15 else rng.expovariate(1 / 7.0)
         for part in parts:
-            self.kernel.after(int(delay * 1e6), partial(self._fill_unless_calm, order, part))
+            self.kernel.after(int(delay * 1e6), partial(self.fill_unless_calm, order, part))
             delay += rng.expovariate(1 / 4.0)
 
-    def _fill_unless_calm(self, order: Order, qty: int) -> None:
+    def fill_unless_calm(self, order: Order, qty: int) -> None:
+        """Fill while fills happen by themselves."""
         if not self.calm:
             self.fill(order, qty)
 

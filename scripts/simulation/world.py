@@ -83,6 +83,7 @@ class World:
         self.judge.note_slack()
         self.broker_down = False
         self.account_lag_us = 0
+        self.exits_from = 0
         self.blocked: dict[str, Process] = {}
         self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
         self.injected: Counter[str] = Counter()
@@ -356,8 +357,9 @@ class World:
         if order.ours and order.side == "buy" and what.startswith("filled"):
             # Exits are somebody else's business; without them all capacity would end as positions.
             entry = self._by_symbol[order.symbol]
-            wait = order.rng.expovariate(1 / 4.0)
-            self.kernel.after(int(wait * 1e6), lambda: events.sell_held(self, entry))
+            wait = int(order.rng.expovariate(1 / 4.0) * 1e6)
+            wait = max(wait, self.exits_from - self.kernel.now)
+            self.kernel.after(wait, lambda: events.sell_held(self, entry))
         if not order.ours or (not order.crypto and what.startswith("filled")):
             self.judge.note_slack()
 

@@ -49,7 +49,7 @@ def test_thirty_seeds_break_nothing_and_do_what_they_are_for() -> None:
 
 def test_every_kind_of_fault_can_be_drawn() -> None:
     drawn = {fault.kind for seed in range(3000) for fault in draw(seed).plan}
-    known = set(faults.EVENTS)
+    known = {*faults.EVENTS, *faults.SCENE_EVENTS}
     for call in (*faults.WATCHER_CALLS, *faults.KEEPER_CALLS):
         known |= set(faults.kinds_of(call))
     assert drawn == known
@@ -68,7 +68,7 @@ def test_without_faults_all_is_opened_and_given_back() -> None:
     assert world.judge.leaks() == []
 
 
-@pytest.mark.parametrize("kind", sorted(faults.EVENTS))
+@pytest.mark.parametrize("kind", [*sorted(faults.EVENTS), *faults.SCENE_EVENTS])
 def test_each_event_happens_and_breaks_nothing(kind: str) -> None:
     scenario = quiet_scenario()
     target = "k1" if kind.endswith("_keeper") else scenario.entries[0].name

@@ -20,7 +20,8 @@ class MemoryRedis(redis.Redis):
     """
 
     def __init__(self, server: MemoryServer) -> None:
-        super().__init__(connection_pool=_unused_pool())
+        # Making a client is slow, and its conversions are the same for all: they share one's parts.
+        self.__dict__.update(_prototype().__dict__)
         self.server = server
 
     def send(self, *arguments: str) -> Any:
@@ -33,7 +34,11 @@ class MemoryRedis(redis.Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """As redis-py's, without a connection."""
-        return self._converted(args, options, self.send(*_texts(args)))
+        return self._converted(args, options, self.send(*_words(args)))
+
+    def fcall(self, function: str, numkeys: int, *keys_and_args: Any) -> Any:
+        """As redis-py's, which converts no reply of a function."""
+        return self.send("FCALL", function, str(numkeys), *_texts(keys_and_args))
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """As redis-py's. A transaction is a batch too, since nothing runs in between."""
@@ -52,6 +57,11 @@ def _unused_pool() -> redis.ConnectionPool:
     return redis.ConnectionPool(decode_responses=True, protocol=2)
 
 
+@cache
+def _prototype() -> redis.Redis:
+    return redis.Redis(connection_pool=_unused_pool())
+
+
 class _MemoryPipeline(Pipeline):
     """redis-py's pipeline, executed in one batch."""
 
@@ -63,21 +73,26 @@ class _MemoryPipeline(Pipeline):
         """All queued commands. The first error is raised, as the ones here are bugs."""
         stack: list[Any] = list(self.command_stack)
         self.reset()
-        replies = self._client.send_all([_texts(args) for args, _ in stack]) if stack else []
+        replies = self._client.send_all([_words(args) for args, _ in stack]) if stack else []
         return [
             self._client._converted(args, options, reply)
             for (args, options), reply in zip(stack, replies, strict=True)
         ]
 
 
-def _texts(args: Any) -> list[str]:
-    """Arguments as the encoder would send them; ``FUNCTION LOAD`` is two words in one."""
-    words = str(args[0]).split(" ")
-    for item in args[1:]:
+def _words(args: Any) -> list[str]:
+    """A command as the encoder would send it; ``FUNCTION LOAD`` is two words in one."""
+    return [*str(args[0]).split(" "), *_texts(args[1:])]
+
+
+def _texts(items: Any) -> list[str]:
+    """Arguments as the encoder would send them."""
+    texts = []
+    for item in items:
         if type(item) is str:
-            words.append(item)
+            texts.append(item)
         elif isinstance(item, bytes):
-            words.append(item.decode())
+            texts.append(item.decode())
         else:
-            words.append(repr(item) if isinstance(item, float) else str(item))
-    return words
+            texts.append(repr(item) if isinstance(item, float) else str(item))
+    return texts

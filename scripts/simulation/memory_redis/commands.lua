@@ -570,8 +570,11 @@ function commands.TIME() return {format('%.0f', floor(now_us / 1e6)), format('%.
 
 function commands.PING() return {ok = 'PONG'} end
 
+local told = {} -- sections of INFO as they were last asked for; made anew with another identity
+
 function commands.INFO(a)
   local section = a[1] and string.lower(a[1]) or 'all'
+  if told[section] then return told[section] end
   local parts = {}
   if section ~= 'replication' then
     parts[1] = '# Server\r\nredis_version:7.4.0\r\nrun_id:' .. identity.run_id .. '\r\n'
@@ -580,7 +583,8 @@ function commands.INFO(a)
     parts[#parts + 1] = '# Replication\r\nrole:' .. identity.role .. '\r\nconnected_slaves:0\r\n'
         .. 'master_replid:' .. identity.replid .. '\r\n'
   end
-  return concat(parts, '\r\n')
+  told[section] = concat(parts, '\r\n')
+  return told[section]
 end
 
 function commands.FLUSHALL()
@@ -641,10 +645,18 @@ local function compiled(source, name)
   return chunk
 end
 
+-- Compiled libraries by their text, for all servers of this runtime: compiling one takes milliseconds,
+-- and a run of the chunk makes every variable and function of the library anew.
+LIBRARY_CHUNKS = LIBRARY_CHUNKS or {}
+
 local function load_library(text)
   local name = match(text, '^#!lua name=(%w[%w_]*)\n')
   if not name then fail('ERR Missing library metadata') end
-  local chunk = compiled((string.gsub(text, '^[^\n]*', '', 1)), name)
+  local chunk = LIBRARY_CHUNKS[text]
+  if not chunk then
+    chunk = compiled((string.gsub(text, '^[^\n]*', '', 1)), name)
+    LIBRARY_CHUNKS[text] = chunk
+  end
   setfenv(chunk, environment())
   registering = {}
   chunk()
@@ -745,6 +757,7 @@ end
 
 function edge.set_identity(run_id, replid, role)
   identity.run_id, identity.replid, identity.role = run_id, replid, role
+  told = {}
 end
 
 function edge.keep_script(digest, text) scripts[digest] = compiled(text, 'user_script') end

@@ -47,6 +47,14 @@ def _source() -> str:
     return Path(__file__).with_name("commands.lua").read_text(encoding="utf-8")
 
 
+def _chunk(runtime: Any) -> Any:
+    """``commands.lua``, compiled once a runtime; each call of it makes a server of its own."""
+    known = runtime.globals()
+    if known.MEMORY_REDIS is None:
+        known.MEMORY_REDIS = runtime.compile(_source())
+    return known.MEMORY_REDIS
+
+
 class MemoryServer:
     """One server. Not thread-safe, as Redis is not: one command after the other.
 
@@ -57,7 +65,7 @@ class MemoryServer:
         self, now_us: Callable[[], int], identity: Identity | None = None, runtime: Any = None
     ) -> None:
         self._lua = runtime or new_runtime()
-        self.edge = self._lua.execute(_source())
+        self.edge = _chunk(self._lua)()
         self._execute = self.edge.execute
         self._now_us = now_us
         self._identity = Identity()
@@ -80,16 +88,17 @@ class MemoryServer:
             raise redis.exceptions.ConnectionError("Error 111: Connection refused.")
         if command == "SCRIPT":
             return self._script(*arguments), ()
-        kind, woken, *reply = self._execute(self._now_us(), command, *arguments)
+        answer = self._execute(self._now_us(), command, *arguments)
+        kind, woken = answer[0], answer[1]
         names = tuple(woken.values()) if woken else ()
         if kind == _VALUE:
-            value = reply[0]
+            value = answer[2]
             return (None if value is False else value), names
         if kind == _LIST:
-            return [None if item is False else item for item in reply], names
+            return [None if item is False else item for item in answer[2:]], names
         if kind == _TABLE:
-            return _plain(reply[0]), names
-        raise _error(reply[0])
+            return _plain(answer[2]), names
+        raise _error(answer[2])
 
     def _script(self, word: str, *arguments: str) -> str:
         if word.upper() == "FLUSH":
