@@ -256,6 +256,7 @@ class Exchange:
         return draft(
             ticket,
             quote,
+            self.account.qty(ticket.asset.symbol),
             self.config.seed,
             self._sequence,
             self.present + self.config.accept_latency,

@@ -69,6 +69,8 @@ class Order:
     limit_price: Decimal | None
     stop_price: Decimal | None
     extended_hours: bool
+    #: What it was meant to do to the position of the moment: ``buy_to_open`` and so on.
+    position_intent: str
     #: Price that values a market order until it fills: the quote when it was accepted.
     reference_price: Decimal
     status: str
