@@ -61,9 +61,11 @@ class DataConnection(Connection):
         self.answer([{"T": "success", "msg": words}])
 
     def wants(self, message: Message) -> bool:
-        """Whether the message is of a channel and a symbol subscribed to."""
+        """Whether the message is of this feed, and of a channel and a symbol subscribed to."""
         symbols = self.wanted.get(message.channel, ())
-        return message.symbol in symbols or "*" in symbols
+        return ("/" in message.symbol) == self.crypto and (
+            message.symbol in symbols or "*" in symbols
+        )
 
     def change(self, body: dict[str, Any], limit: int) -> None:
         """Subscribe or unsubscribe as ``body`` says. Raises Refused and changes nothing."""

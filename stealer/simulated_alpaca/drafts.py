@@ -15,8 +15,14 @@ GTC_DAYS = 90
 DAY_SECONDS = 86400
 
 
-def draft(ticket: Ticket, quote: Quote, seed: int, sequence: int, accept_due: float) -> Order:
-    """The order that a ticket would open at ``quote``; ids follow from seed and sequence."""
+def draft(
+    ticket: Ticket, quote: Quote, held: Decimal, seed: int, sequence: int, accept_due: float
+) -> Order:
+    """The order that a ticket would open at ``quote``; ids follow from seed and sequence.
+
+    ``held`` is the signed holding of its symbol.
+    """
+    closes = held < 0 if ticket.side == "buy" else held > 0
     reference = quote.ask if ticket.side == "buy" else quote.bid
     price = ticket.limit_price or reference
     qty = (
@@ -37,6 +43,7 @@ def draft(ticket: Ticket, quote: Quote, seed: int, sequence: int, accept_due: fl
         limit_price=ticket.limit_price,
         stop_price=ticket.stop_price,
         extended_hours=ticket.extended_hours,
+        position_intent=f"{ticket.side}_to_{'close' if closes else 'open'}",
         reference_price=reference,
         status=PENDING_NEW if ticket.asset.is_crypto else ACCEPTED,
         created_at=quote.when,

@@ -32,6 +32,7 @@ from .orders import (
     NEW,
     PARTIALLY_FILLED,
     PENDING_CANCEL,
+    PENDING_NEW,
     REJECTED,
     REPLACED,
     Order,
@@ -256,6 +257,7 @@ class Exchange:
         return draft(
             ticket,
             quote,
+            self.account.qty(ticket.asset.symbol),
             self.config.seed,
             self._sequence,
             self.present + self.config.accept_latency,
@@ -273,7 +275,13 @@ class Exchange:
     # --- life ----------------------------------------------------------------------------------
 
     def _accept(self, order: Order) -> None:
-        if order.doomed:
+        fault = None
+        if order.status in (PENDING_NEW, ACCEPTED):
+            fault = self.faults.take_order(frozenset({"rare_status"}), order.symbol, order.side)
+        if fault is not None:
+            order.accept_due = self.present + (fault.seconds or math.inf)
+            self._status(order, fault.state, fault.state)
+        elif order.doomed:
             order.failed_at = self.market_time
             self.judge.count_reject("asynchronous rejected")
             self._end(order, REJECTED, "rejected")

@@ -10,10 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .assets import canonical_symbol
+from .orders import RARE
 
 WIRE_KINDS = frozenset({"latency", "status", "hang", "html", "drop_reply"})
 EXCHANGE_KINDS = frozenset(
-    {"stuck_cancel", "fill_on_cancel", "partial_on_cancel", "cancel_rejected", "reject"}
+    {
+        "stuck_cancel",
+        "fill_on_cancel",
+        "partial_on_cancel",
+        "cancel_rejected",
+        "rare_status",
+        "reject",
+    }
 )
 STREAM_KINDS = frozenset(
     {
@@ -49,6 +57,8 @@ class Fault:
     code: int | None = None
     message: str = ""
     fraction: float = 0.5
+    #: The order status of a `rare_status`.
+    state: str = ""
     used: int = 0
     #: When it was asked for, real unix seconds.
     since: float = 0.0
@@ -127,6 +137,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "code": (int,),
     "message": (str,),
     "fraction": (int, float),
+    "state": (str,),
 }
 
 
@@ -146,6 +157,16 @@ def parse_fault(body: Any) -> Fault:
     fault.method = fault.method.upper()
     if fault.symbol:
         fault.symbol = canonical_symbol(fault.symbol)
+    _complete(fault, body)
+    if (fault.kind == "rare_status") != (fault.state in RARE):
+        raise ValueError(f"rare_status, and only it, has a state: one of {', '.join(sorted(RARE))}")
+    if fault.times < 0 or fault.seconds < 0 or not 0 < fault.fraction < 1:
+        raise ValueError("times and seconds must be >= 0, fraction between 0 and 1")
+    return fault
+
+
+def _complete(fault: Fault, body: dict[str, Any]) -> None:
+    """What a kind means where its description says nothing."""
     if fault.kind == "hang" and not fault.seconds:
         fault.seconds = DEFAULT_HANG_SECONDS
     if fault.kind == "stream_reorder" and not fault.seconds:
@@ -154,6 +175,3 @@ def parse_fault(body: Any) -> Fault:
         fault.times = 0
     if fault.kind == "stream_refuse" and "status" not in body:
         fault.status = TOO_MANY_REQUESTS
-    if fault.times < 0 or fault.seconds < 0 or not 0 < fault.fraction < 1:
-        raise ValueError("times and seconds must be >= 0, fraction between 0 and 1")
-    return fault

@@ -93,7 +93,7 @@ class Feed:
             )
             for bar in found:
                 head = {"T": "b", "S": symbol, "t": Moment(bar.start)}
-                yield Message("bars", symbol, bar_json(bar) | head)
+                yield Message("bars", symbol, bar_json(symbol, bar) | head)
 
 
 def _book(quote: Quote) -> dict[str, Any]:

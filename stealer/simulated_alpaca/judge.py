@@ -30,6 +30,8 @@ TOLERANCE = Decimal("0.01")
 MAX_LISTED = 20
 #: Stands for exposure over a limit of zero or less, so that the report stays plain JSON.
 NO_LIMIT_RATIO = Decimal(10) ** 9
+#: Price vectors that a window keeps, about.
+VECTORS = 100
 POOLS = ("total", "crypto")
 
 
@@ -41,6 +43,7 @@ class Judge:
     window: float
     #: Time, prices, and the crypto limit at that time.
     marks: deque[tuple[float, dict[str, Decimal], Decimal]] = field(default_factory=deque)
+    _cash: Decimal = ZERO
     orders_opened: int = 0
     entries_judged: int = 0
     fills: int = 0
@@ -59,6 +62,12 @@ class Judge:
         held = (
             p.qty * marks.get(s, ZERO) for s, p in account.positions.items() if p.asset.is_crypto
         )
+        # The server looks at the market at every request and event. A hundred vectors tell a
+        # window's prices; a later one takes the place of the last, unless cash has moved since.
+        crowded = len(self.marks) > 1 and real - self.marks[-2][0] < self.window / VECTORS
+        if crowded and account.cash == self._cash:
+            self.marks.pop()
+        self._cash = account.cash
         self.marks.append((real, marks, account.cash + sum(held, ZERO)))
         # One vector from before the window stays: it was in force when the window began.
         while len(self.marks) > 1 and self.marks[1][0] < real - self.window:

@@ -18,7 +18,19 @@ PARTIALLY_FILLED, FILLED = "partially_filled", "filled"
 PENDING_CANCEL, CANCELED = "pending_cancel", "canceled"
 EXPIRED, REJECTED, REPLACED = "expired", "rejected", "replaced"
 
-LIVE = frozenset({PENDING_NEW, ACCEPTED, NEW, PARTIALLY_FILLED, PENDING_CANCEL})
+#: Alive, and seldom seen: an order gets into them by a fault only.
+RARE = frozenset(
+    {
+        "accepted_for_bidding",
+        "calculated",
+        "done_for_day",
+        "held",
+        "pending_replace",
+        "stopped",
+        "suspended",
+    }
+)
+LIVE = frozenset({PENDING_NEW, ACCEPTED, NEW, PARTIALLY_FILLED, PENDING_CANCEL}) | RARE
 TERMINAL = frozenset({FILLED, CANCELED, EXPIRED, REJECTED, REPLACED})
 
 QTY_INCREMENT = Decimal("0.000000001")
@@ -69,6 +81,8 @@ class Order:
     limit_price: Decimal | None
     stop_price: Decimal | None
     extended_hours: bool
+    #: What it was meant to do to the position of the moment: ``buy_to_open`` and so on.
+    position_intent: str
     #: Price that values a market order until it fills: the quote when it was accepted.
     reference_price: Decimal
     status: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -44,7 +45,7 @@ async def activities(request: Request) -> Response:
         raise malformed("category cannot be used with activity_types")
     types = {name.upper() for name in wanted.split(",") if name}
     trades = query.get("category") != "non_trade_activity" and (not types or "FILL" in types)
-    found = [event for event in executions if _between(event, query)] if trades else []
+    found = [*filter(_between(query), executions if trades else [])]
     if query.get("direction", "desc") != "asc":
         found.reverse()
     page = _after_token([activity_json(event) for event in found], query.get("page_token"))
@@ -76,9 +77,10 @@ def _instant(query: QueryParams, name: str) -> float | None:
         raise malformed(f"{name} must be a date or an RFC 3339 time") from error
 
 
-def _between(event: Event, query: QueryParams) -> bool:
+def _between(query: QueryParams) -> Callable[[Event], bool]:
+    """Whether an event is of the time that is asked for."""
     after, until, day = (_instant(query, name) for name in ("after", "until", "date"))
-    return (
+    return lambda event: (
         (after is None or event.market > after)
         and (until is None or event.market < until)
         and (day is None or event.market // DAY == day // DAY)

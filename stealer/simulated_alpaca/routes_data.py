@@ -109,7 +109,7 @@ def _bars(request: Request, crypto: bool) -> Response:
             following = _page_token(symbol, found[left].start)
             found = found[:left]
         if found:
-            page[symbol] = [bar_json(bar) for bar in found]
+            page[symbol] = [bar_json(symbol, bar) for bar in found]
         left -= len(found)
         if following is not None:
             break

@@ -187,7 +187,12 @@ def _matches(order: Order, request: Request) -> bool:
     symbols = {name.replace("/", "").upper() for name in names if name}
     if symbols and order.asset.position_symbol not in symbols:
         return False
+    classes = [name for name in query.get("asset_class", "").split(",") if name]
+    if classes and not {order.asset.asset_class, "all"} & set(classes):
+        return False
     if query.get("side") and query["side"] != order.side:
+        return False
+    if not _in_sequence(order, request):
         return False
     try:
         after = parse_instant(query["after"]) if query.get("after") else None
@@ -197,6 +202,15 @@ def _matches(order: Order, request: Request) -> bool:
     return (after is None or order.submitted_at > after) and (
         until is None or order.submitted_at < until
     )
+
+
+def _in_sequence(order: Order, request: Request) -> bool:
+    """Whether it came between the orders named. Raises ApiError for one that does not exist."""
+    exchange, query = world_of(request).exchange, request.query_params
+    before, after = query.get("before_order_id"), query.get("after_order_id")
+    if before and order.sequence >= exchange.get(before).sequence:
+        return False
+    return not after or order.sequence > exchange.get(after).sequence
 
 
 async def get_order(request: Request) -> Response:

@@ -83,6 +83,7 @@ def order_json(order: Order) -> dict[str, Any]:
         "trail_percent": None,
         "trail_price": None,
         "hwm": None,
+        "position_intent": order.position_intent,
         "subtag": None,
         "source": None,
     }
@@ -189,7 +190,9 @@ def asset_json(asset: Asset, price: Decimal | None) -> dict[str, Any]:
         "margin_requirement_long": "100" if asset.is_crypto else "30",
         "margin_requirement_short": "100" if asset.is_crypto else "30",
     }
-    if asset.is_crypto:
+    if not asset.is_crypto:
+        found["borrow_status"] = "easy_to_borrow"
+    else:
         found["min_trade_increment"] = "0.000000001"
         found["price_increment"] = number(asset.crypto_tick)
         if price is not None:
@@ -211,8 +214,8 @@ def quote_json(quote: Quote) -> dict[str, Any]:
     return found if crypto else found | {"bx": "V", "ax": "V", "c": ["R"], "z": "C"}
 
 
-def bar_json(bar: Bar) -> dict[str, Any]:
-    """A bar in the data API's short names."""
+def bar_json(symbol: str, bar: Bar) -> dict[str, Any]:
+    """A bar in the data API's short names; stocks trade in whole shares."""
     middle = (bar.high + bar.low + bar.close) / 3
     return {
         "t": datetime.fromtimestamp(bar.start, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -220,7 +223,7 @@ def bar_json(bar: Bar) -> dict[str, Any]:
         "h": round(bar.high, 9),
         "l": round(bar.low, 9),
         "c": round(bar.close, 9),
-        "v": round(bar.volume, 9),
+        "v": round(bar.volume, 9) if "/" in symbol else round(bar.volume),
         "n": max(int(bar.volume), 1),
         "vw": round(middle, 9),
     }

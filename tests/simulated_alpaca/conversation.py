@@ -26,7 +26,7 @@ TIMES = "after=2024-01-01T00:00:00Z&until=2025-01-01T00:00:00Z&direction=desc"
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. ``endpoint`` is the specification's: ``GET /v2/orders/{order_id}``."""
+    """One answer. ``endpoint`` is the table's: ``GET /v2/orders/{order_id}``."""
 
     endpoint: str
     status: int
@@ -104,7 +104,8 @@ def _parameters_noted(read: dict[str, set[str]]) -> Iterator[None]:
             return super().__contains__(key)
 
     def query_params(request: Request) -> QueryParams:
-        route = f"{request.method} {request.scope['route'].path}"
+        path = request.scope["route"].path.replace("{symbol:path}", "{symbol_or_asset_id}")
+        route = f"{request.method} {path}"
         return Noted(read.setdefault(route, set()), request.scope["query_string"])
 
     with pytest.MonkeyPatch.context() as patch:
@@ -125,6 +126,7 @@ def held() -> Conversation:
         _lists(talk)
         _refusals(talk)
         _positions(talk)
+        _history(talk)
         _ends(talk)
         _market(talk)
         _without_keys(talk)
@@ -221,6 +223,25 @@ def _positions(talk: Conversation) -> None:
     talk.ask("DELETE /v2/positions", "cancel_orders=true")
 
 
+def _history(talk: Conversation) -> None:
+    """What happened to the account, in pages and in windows."""
+    paths: list[dict[str, str]] = [{}, {"activity_type": "FILL"}]
+    for names in paths:
+        listed = "GET /v2/account/activities" + ("/{activity_type}" if names else "")
+        first = talk.ask(listed, f"page_size=2&{TIMES}", **names)
+        talk.ask(listed, f"page_size=2&{TIMES}&page_token={first[-1]['id']}", **names)
+        talk.ask(listed, "date=2024-01-05", **names)
+        talk.ask(listed, "page_size=101", **names)
+        talk.ask(listed, "page_token=unknown", **names)
+    talk.ask("GET /v2/account/activities", "activity_types=FILL")
+    talk.ask("GET /v2/account/activities", "category=trade_activity&activity_types=FILL")
+    history = "GET /v2/account/portfolio/history"
+    for query in ("period=1D&timeframe=1Min&end=2024-01-06T00:00:00Z", "start=2024-01-05", ""):
+        talk.ask(history, query)
+    talk.ask(history, "timeframe=2Min")
+    talk.ask(history, "period=1D&start=2024-01-05&end=2024-01-06")
+
+
 def _ends(talk: Conversation) -> None:
     """A day's order that the close ends."""
     order = talk.order("AAPL", "buy", 1, "50")
@@ -231,10 +252,10 @@ def _ends(talk: Conversation) -> None:
 
 
 def _market(talk: Conversation) -> None:
-    talk.ask("GET /v1beta3/crypto/{loc}/latest/quotes", "symbols=BTC/USD", loc="us")
-    talk.ask("GET /v1beta3/crypto/{loc}/latest/quotes", loc="us")
-    talk.ask("GET /v1beta3/crypto/{loc}/bars", f"symbols=BTC/USD&{BARS}", loc="us")
-    talk.ask("GET /v1beta3/crypto/{loc}/bars", "symbols=BTC/USD&timeframe=x", loc="us")
+    talk.ask("GET /v1beta3/crypto/us/latest/quotes", "symbols=BTC/USD")
+    talk.ask("GET /v1beta3/crypto/us/latest/quotes")
+    talk.ask("GET /v1beta3/crypto/us/bars", f"symbols=BTC/USD&{BARS}")
+    talk.ask("GET /v1beta3/crypto/us/bars", "symbols=BTC/USD&timeframe=x")
     talk.ask("GET /v2/stocks/quotes/latest", "symbols=AAPL&feed=iex&currency=USD")
     talk.ask("GET /v2/stocks/quotes/latest")
     talk.ask("GET /v2/stocks/bars", f"symbols=AAPL&{STOCK_BARS}")

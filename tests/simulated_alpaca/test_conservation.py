@@ -108,7 +108,8 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(sorted(EXCHANGE_KINDS)))
     def fault(self, kind: str) -> None:
-        self.bench.exchange.faults.add({"kind": kind, "seconds": 0.2})
+        state = {"state": "suspended"} if kind == "rare_status" else {}
+        self.bench.exchange.faults.add({"kind": kind, "seconds": 0.2} | state)
 
     @invariant()
     def cash_and_units_equal_the_fills(self) -> None:

@@ -82,6 +82,19 @@ def test_a_stock_price_reaches_quotes_and_trades(server: Server) -> None:
         assert (trade.symbol, trade.price, trade.conditions) == ("AAPL", 210, ["@"])
 
 
+def test_a_feed_has_its_own_kind_of_asset_only_whatever_is_subscribed(server: Server) -> None:
+    """Neither `*` nor a name of the other kind brings crypto to stocks or stocks to crypto."""
+    stocks, coins = Ear(), Ear()
+    stock, coin = stock_stream(server), crypto_stream(server)
+    stock.subscribe_quotes(stocks.handler, "*", "ETH/USD")
+    coin.subscribe_quotes(coins.handler, "*", "AAPL")
+    with running(server, stock, IEX), running(server, coin, CRYPTO):
+        for symbol, price in (("ETH/USD", 1999), ("AAPL", 201), ("BTC/USD", 49_000), ("TSLA", 99)):
+            server.pin(symbol, price)
+        assert [stocks.next().symbol for _ in range(2)] == ["AAPL", "TSLA"]
+        assert [coins.next().symbol for _ in range(2)] == ["ETH/USD", "BTC/USD"]
+
+
 def test_unsubscribing_while_it_runs_is_heard_of(server: Server) -> None:
     ear = Ear()
     stream = crypto_stream(server)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stealer.simulated_alpaca.errors import ApiError
-from stealer.simulated_alpaca.orders import Order
+from stealer.simulated_alpaca.orders import RARE, Order
 from tests.simulated_alpaca.bench import SATURDAY, Bench
 
 
@@ -229,6 +229,58 @@ def test_a_replace_keeps_funds_counted_once() -> None:
     assert refused(lambda: bench.exchange.replace(bench.real, old.id, {})).message == (
         'order is already in "replaced" state'
     )
+
+
+@pytest.mark.parametrize("state", sorted(RARE))
+def test_every_rare_status_can_be_seen_and_passes(state: str) -> None:
+    bench = Bench()
+    bench.exchange.faults.add({"kind": "rare_status", "state": state, "seconds": 2})
+    order = bench.submit("ETH/USD", "buy", 1, 2100)
+    bench.wait(0.1)
+    assert (order.status, order.live, order.filled_qty) == (state, True, 0)
+    assert bench.exchange.next_due() == bench.real + 2
+    bench.wait(2)
+    assert bench.events() == ["pending_new", state, "new", "fill"]
+
+
+def test_a_suspended_order_can_be_canceled() -> None:
+    bench = Bench(cancel_latency=0.5)
+    bench.exchange.faults.add({"kind": "rare_status", "state": "suspended"})
+    order = bench.submit("ETH/USD", "buy", 1, 2100)
+    bench.wait(0.1)
+    bench.exchange.cancel(bench.real, order.id)
+    bench.wait(1)
+    assert order.status == "canceled"
+
+
+def test_a_rejected_cancel_leaves_the_order_as_it_was() -> None:
+    bench = Bench(cancel_latency=0.5)
+    bench.exchange.faults.add({"kind": "cancel_rejected"})
+    order = bench.submit("ETH/USD", "buy", 1, 1900)
+    bench.wait(0.1)
+    bench.exchange.cancel(bench.real, order.id)
+    bench.wait(1)
+    assert order.status == "new"
+    bench.exchange.cancel(bench.real, order.id)
+    bench.wait(1)
+    assert order.status == "canceled"
+
+
+def test_what_waits_for_the_market_to_open_is_not_due() -> None:
+    bench = Bench(start=SATURDAY)
+    order = bench.submit("AAPL", "buy", 1, 150)
+    bench.wait(1)
+    assert order.expires_at is not None
+    assert bench.exchange.next_due() == bench.clock.real_at(order.expires_at)
+
+
+def test_an_order_says_what_it_means_for_the_position() -> None:
+    bench = Bench()
+    intents = []
+    for side, qty in (("buy", 2), ("sell", 2), ("sell", 1), ("buy", 1)):
+        intents.append(bench.submit("AAPL", side, qty).position_intent)
+        bench.wait(1)
+    assert intents == ["buy_to_open", "sell_to_close", "sell_to_open", "buy_to_close"]
 
 
 def test_time_never_goes_back() -> None:

@@ -131,6 +131,8 @@ def test_a_reject_fault_refuses_after_accepting(server: Server) -> None:
         [1],
         {"kind": "status", "times": True},
         {"kind": "latency", "seconds": -1},
+        {"kind": "rare_status", "state": "filled"},
+        {"kind": "reject", "state": "held"},
     ],
 )
 def test_a_malformed_fault_is_refused_with_a_reason(server: Server, fault: Any) -> None:

@@ -167,6 +167,13 @@ def test_orders_are_listed_by_status_symbol_side_time_and_limit(server: Server) 
     assert ids(side=OrderSide.SELL) == []
     assert ids(direction="asc", limit=1) == [orders[1].id]
     assert ids(after=stock.submitted_at) == []
+    for query, expected in (
+        ("asset_class=us_equity", [stock]),
+        (f"before_order_id={orders[3].id}", [orders[2], orders[1]]),
+        (f"after_order_id={orders[59].id}", [stock]),
+    ):
+        answer = server.call("GET", f"/v2/orders?{query}").json()
+        assert [order["id"] for order in answer] == [str(order.id) for order in expected]
     assert orders[2].id in ids(until=stock.submitted_at, limit=500)
 
 

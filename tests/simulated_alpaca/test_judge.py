@@ -128,3 +128,26 @@ def test_rejects_are_counted_by_reason_without_their_numbers() -> None:
         with pytest.raises(Exception, match="insufficient"):
             bench.submit("AAPL", "buy", qty, 199)
     assert bench.exchange.judge.rejects == {"40310000 insufficient buying power": 2}
+
+
+def test_many_looks_at_the_market_keep_about_a_hundred_price_vectors_and_always_the_last() -> None:
+    bench = Bench(judge_window=5.0)
+    for n in range(2000):
+        bench.market.prices["ETH/USD"] = 2000.0 + n
+        bench.wait(0.005)
+    vectors = bench.exchange.judge.marks
+    assert 90 < len(vectors) < 120
+    assert vectors[-1][:2] == (bench.real, bench.exchange.market.marks())
+    assert vectors[0][0] == pytest.approx(bench.real - 5.0, abs=0.11)
+
+
+def test_a_fill_is_never_thinned_out() -> None:
+    bench = Bench(judge_window=5.0)
+    bench.wait(1)
+    limits = []
+    for _ in range(3):
+        bench.submit("AAPL", "buy", 10)
+        bench.wait(0.001)
+        bench.wait(0.001)
+        limits.append(bench.exchange.account.cash)
+    assert {limit for _, _, limit in bench.exchange.judge.marks} >= set(limits)
