@@ -127,7 +127,8 @@ def scene(
     The broker takes cancels and lets none end for longer than a reservation lasts, so that thieves
     give up while their victims live. A person's orders wait until every decision that may not have
     seen them is forgotten, then fill. Copies of snapshots arrive when later ones have absorbed
-    fills that they do not show, and nobody has sold what was bought.
+    fills that they do not show, and nobody has sold what was bought. Cancels end in a partial fill,
+    and the ends are reported twice.
     """
     kind, plan = rng.random(), list[Fault]()
     if kind < 0.08:
@@ -144,6 +145,11 @@ def scene(
             for nth in rng.sample(range(1, 9), 4):
                 late = round(rng.uniform(7.0, 14.0), 3)
                 plan.append(Fault("ghost", keeper, "publish", nth, size=late))
+    elif kind < 0.3:
+        for name in watchers:
+            for nth in (1, 2):
+                plan.append(Fault("cancel_partial", name, "broker:cancel", nth))
+                plan.append(Fault("duplicate", name, "close", nth))
     return plan
 
 
