@@ -324,6 +324,17 @@ class WorkStealingCoordinator(Ledger):
         raise_for(reply[0], "recount")
         return reply[1] if reply[0] == "spoiled" else ""
 
+    def oust(self, term: int) -> list[str]:
+        """Delete keys of another type that stand where ours belong; their names.
+
+        If one was an index the ledger is not certified any more, and then made again.
+
+        :raises Deposed:
+        """
+        reply = self._run("oust", term)
+        raise_for(reply[0], "oust")
+        return reply[1:]
+
     def lease(self, ttl_seconds: float) -> tuple[bool, int | str]:
         """Take or renew the keeper's lease: (True, term), or (False, who holds it)."""
         reply = self._run("lease", self.owner, int(ttl_seconds * 1000))

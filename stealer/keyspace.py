@@ -144,6 +144,24 @@ PARTED: dict[str, tuple[str, str]] = {
     "seen": ("seen:{0}", "String with TTL. A steal id that ``record_steal`` has recorded already."),
 }
 
+#: The first word of a description above -> what TYPE says.
+_TYPES = {"Hash": "hash", "Sorted": "zset", "Stream": "stream", "String": "string", "List": "list"}
+
+
+def kind(description: str) -> str:
+    """What TYPE says of a key that is described so; '' when the description does not tell."""
+    return _TYPES.get(re.split(r"[ .]", description, maxsplit=1)[0], "")
+
+
+def wrong_kind(key: str, found: str, expected: str) -> str:
+    """A sentence on a key that holds something else than it should."""
+    wanted = f" instead of a {expected}" if expected else ""
+    return (
+        f"{key} holds a {found}{wanted}: somebody else wrote it; look at it with redis-cli, "
+        "then DEL it and let the keeper rebuild"
+    )
+
+
 #: The line of the prelude after which Lua knows the prefix.
 _PREFIX_DECLARED = "local P, NOW\n"
 

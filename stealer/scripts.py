@@ -178,10 +178,25 @@ class Scripts:
             if not self._decodes:
                 reply = text(reply)
         except redis.exceptions.RedisError as error:
+            if "WRONGTYPE" in str(error):
+                raise LedgerSpoiled(self._wrong_kinds() or _UNKNOWN_KIND) from error
             raise translated(error) from error
         except UnicodeDecodeError as error:
             raise not_text(verb) from error
         return reply.split(SEPARATOR) if isinstance(reply, str) else list(reply)
+
+    def _wrong_kinds(self) -> str:
+        """A sentence for each fixed key that has not its type; '' when this user may not look."""
+        said = []
+        for suffix, description in keyspace.FIXED.values():
+            key, expected = f"{self.prefix}:{suffix}", keyspace.kind(description)
+            try:
+                found = text(self.client.type(key))
+            except redis.exceptions.RedisError:
+                return ""
+            if found not in (expected, "none"):
+                said.append(keyspace.wrong_kind(key, str(found), expected))
+        return "; ".join(said[:3])
 
     def _call_function(self, verb: str, packed: str) -> Any:
         name, source = function_library()
@@ -233,6 +248,13 @@ class Scripts:
         except redis.exceptions.NoScriptError:
             source = script_text(verb, self.injected)
             return self.client.eval(source, 1, self.prefix, packed)
+
+
+#: Said by who may not look which key it is.
+_UNKNOWN_KIND = (
+    "a key of this account holds something of another type: somebody else wrote it; a running "
+    "keeper deletes it, or `stealer doctor` as operator says which one a person must"
+)
 
 
 def not_text(what: str) -> LedgerSpoiled:

@@ -20,7 +20,8 @@ from scripts.chaos_run import times
 from scripts.chaos_run.hosts import HUB, Network
 from scripts.chaos_run.market import Broker, Market
 from scripts.chaos_run.recoveries import Recoveries
-from scripts.chaos_run.servers import Pair, Single, direct
+from scripts.chaos_run.sentinel import direct
+from scripts.chaos_run.servers import Pair, Single
 from scripts.chaos_run.stage import Actor, Stage
 from scripts.chaos_run.wire import Wire
 from scripts.chaos_run.witness import Witness

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from stealer import keyspace
 from stealer.doctor.finding import Finding, failure, fine, warning
 from stealer.doctor.patient import Patient
-from stealer.doctor.server import SKEW
+from stealer.doctor.server import OPERATOR_ONLY, SKEW
+from stealer.keyspace import FIXED
 from stealer.ledger import policy_digest
 from stealer.scripts import function_library
 
@@ -20,6 +22,31 @@ STATUS_SECONDS = 120.0
 
 #: How many names a sentence holds.
 SHOWN = 5
+
+
+def types(patient: Patient) -> Iterator[Finding]:
+    """Keys that hold something else than they should: the scripts that need them fail."""
+    keys = {getattr(patient.ledger.keys, n): keyspace.kind(text) for n, (_, text) in FIXED.items()}
+    wrong = 0
+    for key, expected in keys.items():
+        found = patient.allowed("TYPE", key)
+        if found is None:
+            yield warning("types", "the types of the keys are unknown", OPERATOR_ONLY)
+            return
+        if found in (expected, "none"):
+            continue
+        wrong += 1
+        mends = key not in (patient.ledger.keys.ledger, patient.ledger.keys.keeper)
+        yield failure(
+            "types",
+            f"{key} holds a {found} instead of a {expected}: somebody else wrote it",
+            "a running keeper deletes it and makes again what it can"
+            if mends
+            else f"look at it with redis-cli, then DEL '{key}' and let the keeper rebuild; whether "
+            "trading was halted is forgotten with it",
+        )
+    if not wrong:
+        yield fine("types", "every key is of its type")
 
 
 def certification(patient: Patient) -> Iterator[Finding]:

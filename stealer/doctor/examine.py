@@ -37,6 +37,7 @@ _REDIS: dict[str, Check] = {
     "replication": server.replication,
     "clock": server.clock,
     "functions": account.libraries,
+    "types": account.types,
     "certificate": account.certification,
     "keeper": account.keeper,
     "account": account.feeds,

@@ -100,6 +100,8 @@ class Keeper:
         term = self.leadership.term
         assert term is not None
         try:
+            for key in self.coordinator.oust(term):
+                log.error("%s was of another type: deleted, and made again where it can be", key)
             certified = self._guarded("certification", lambda: self._certifier.certified(term))
             if certified and self._guarded("recount", lambda: self._recount(term)):
                 self._guarded("session", lambda: self._feeds.publish_session(term))

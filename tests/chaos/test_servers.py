@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from scripts.chaos_run.servers import Pair, direct
+from scripts.chaos_run.sentinel import direct
+from scripts.chaos_run.servers import Pair
 from scripts.chaos_run.wire import Wire
 from stealer.connect import connect
 from stealer.embedded import REDIS_CONF, EmbeddedServer

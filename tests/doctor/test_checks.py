@@ -33,7 +33,7 @@ def test_a_deployment_in_good_health_has_no_failure(ward: Ward) -> None:
     assert {f.check for f in found} == {
         "trading", "secrets", "wire", "redis", "door", "rights", "roles", "eviction", "memory",
         "persistence", "replication", "clock", "functions", "certificate", "keeper", "account",
-        "quotes", "halt", "policy", "hosts", "claims", "broker", "broker clock",
+        "quotes", "halt", "policy", "hosts", "claims", "broker", "broker clock", "types",
     }  # fmt: skip
 
 
@@ -172,7 +172,21 @@ def test_others_see_what_they_may_and_say_what_they_may_not(ward: Ward, role: Ro
     found = ward.look()
     assert [f for f in found if f.level is FAILURE] == []
     unseen = {f.check for f in found if f.level is WARNING and "unknown" in f.finding}
-    assert unseen == {"door", "roles", "persistence", "functions"}
+    types = {"types"} if role is Role.WATCHER else set()  # only the keeper may ask for types
+    assert unseen == {"door", "roles", "persistence", "functions"} | types
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("slots", "a running keeper deletes it"), ("ledger", "then DEL 'stealer:{paper}:ledger'")],
+)
+def test_a_key_of_another_type_is_named(ward: Ward, name: str, advice: str) -> None:
+    key = getattr(ward.ledger.keys, name)
+    ward.client.delete(key)
+    ward.client.set(key, "somebody's own")
+    (found,) = [f for f in ward.look("types") if f.level is FAILURE]
+    assert f"{key} holds a string instead of a hash" in found.finding
+    assert advice in found.advice
 
 
 def test_files_with_secrets(ward: Ward, tmp_path: Path) -> None:

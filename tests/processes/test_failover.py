@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
+from scripts.chaos_run.sentinel import Sentinel, wait_in_sync
 from stealer.connect import connect
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.embedded import EmbeddedServer, find_binary
+from stealer.embedded import EmbeddedServer
 from stealer.entry import Ending, Entries
 from stealer.errors import LedgerMisconfigured, LedgerUnavailable
 from stealer.keeper.certification import Certifier
@@ -41,43 +40,22 @@ def pair(tmp_path: Path) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
     with EmbeddedServer.start(tmp_path / "a", extra=FAST) as master:
         follow = ("--replicaof", f"127.0.0.1 {master.port}")
         with EmbeddedServer.start(tmp_path / "b", extra=(*FAST, *follow)) as replica:
-            client = redis.Redis(port=replica.port)
-            until(lambda: client.info("replication")["master_link_status"] == "up", "it follows")
-            client.close()
+            wait_in_sync(replica.port)
             yield master, replica
 
 
 @pytest.fixture
 def sentinel(tmp_path: Path, pair: tuple[EmbeddedServer, EmbeddedServer]) -> Iterator[int]:
     """The port of a sentinel that fails over by itself, soon."""
-    probe = EmbeddedServer.start(tmp_path / "port", extra=FAST)  # a port that is free
-    probe.stop()
-    conf = tmp_path / "sentinel.conf"
-    conf.write_text(
-        f"port {probe.port}\nbind 127.0.0.1\ndir {tmp_path}\n"
-        f"sentinel monitor mx 127.0.0.1 {pair[0].port} 1\n"
-        "sentinel down-after-milliseconds mx 500\nsentinel failover-timeout mx 5000\n"
+    started = Sentinel(
+        tmp_path / "sentinel",
+        ("127.0.0.1", pair[0].port),
+        "mx",
+        down_seconds=0.5,
+        failover_seconds=5,
     )
-    with (tmp_path / "sentinel.log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(find_binary()), str(conf), "--sentinel"], stdout=log, stderr=log
-        )
-    client = redis.Redis(port=probe.port, decode_responses=True)
-    try:
-        until(lambda: _knows_the_replica(client), "the sentinel knows the replica")
-        yield probe.port
-    finally:
-        client.close()
-        process.terminate()
-        process.wait(20)
-
-
-def _knows_the_replica(client: redis.Redis) -> bool:
-    try:
-        known: Any = client.sentinel_master("mx")
-        return int(known["num-slaves"]) == 1
-    except redis.RedisError:
-        return False
+    yield started.port
+    started.close()
 
 
 def test_after_a_failover_pooled_clients_are_denied_until_certified_and_orders_kept(

@@ -135,7 +135,6 @@ NOT_FOR_THEM: list[Callable[[Any], Any]] = [
     lambda r: r.function_delete(function_library()[0]),
     lambda r: r.rename(f"{STEM}:ledger", f"{STEM}:claims"),
     lambda r: r.delete(f"{STEM}:ledger"),
-    lambda r: r.delete(f"{STEM}:policy"),
     lambda r: r.expire(f"{STEM}:ledger", 1),
     lambda r: r.pexpire(f"{STEM}:ledger", 1),
     lambda r: r.set(f"{STEM}:ledger", "x"),
@@ -170,6 +169,7 @@ def test_what_is_forbidden_is_the_operators_alone(guarded: Guarded, role: Role) 
     "write",
     [
         lambda r: r.hset(f"{STEM}:policy", "leverage", "4"),
+        lambda r: r.delete(f"{STEM}:policy"),
         lambda r: r.hset(f"{STEM}:quotes", "AAPL", "1 1 1"),
         lambda r: r.set(f"{STEM}:keeper", "me"),
         lambda r: r.function_load(function_library()[1], replace=True),

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stealer.sessions import NEW_YORK, MarketClock, Session, is_out_of_hours, session_at
@@ -88,6 +88,7 @@ def test_years_whose_hours_are_not_known_are_refused() -> None:
         session_at(datetime(1993, 6, 1, tzinfo=UTC))
 
 
+@settings(deadline=None)  # the first look at a year makes its calendar
 @given(
     st.datetimes(
         min_value=datetime(1994, 1, 3),  # noqa: DTZ001

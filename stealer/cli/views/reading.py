@@ -15,7 +15,7 @@ import redis
 
 from stealer.cli.operator import Operator
 from stealer.errors import LedgerUnavailable
-from stealer.keyspace import FIXED, PARTED
+from stealer.keyspace import FIXED, PARTED, kind, wrong_kind
 from stealer.model import Claim
 from stealer.replies import claim_of
 from stealer.scripts import text, translated
@@ -29,14 +29,6 @@ BATCH = 500
 
 class BadData(LedgerUnavailable):
     """Something in Redis is not what this system writes. The message names the key."""
-
-
-#: The first word of a key's description in ``keyspace`` -> what TYPE says.
-_TYPES = {"Hash": "hash", "Sorted": "zset", "Stream": "stream", "String": "string", "List": "list"}
-
-
-def _expected(description: str) -> str:
-    return _TYPES.get(re.split(r"[ .]", description, maxsplit=1)[0], "")
 
 
 @dataclass
@@ -223,13 +215,11 @@ class Reader:
 
     def wrong_types(self) -> list[str]:
         """A sentence for each fixed key or claim that has not the type it should have."""
-        expected = {getattr(self.keys, n): _expected(d) for n, (_, d) in FIXED.items()}
-        expected |= {
-            self.keys.of("claim", i): _expected(PARTED["claim"][1]) for i in self._claim_ids()
-        }
+        expected = {getattr(self.keys, n): kind(d) for n, (_, d) in FIXED.items()}
+        expected |= {self.keys.of("claim", i): kind(PARTED["claim"][1]) for i in self._claim_ids()}
         types = self.each(list(expected), lambda r, k: r.type(k))
         return [
-            _wrong(key, str(found), expected[key])
+            wrong_kind(key, str(found), expected[key])
             for key, found in types
             if expected[key] and found not in (expected[key], "none")
         ]
@@ -241,17 +231,9 @@ class Reader:
             return []
 
     def _wrong_type(self, key: str) -> str:
-        expected = {getattr(self.keys, n): _expected(d) for n, (_, d) in FIXED.items()}
+        expected = {getattr(self.keys, n): kind(d) for n, (_, d) in FIXED.items()}
         found = text(self.ledger.client.type(key))
-        return _wrong(key, str(found), expected.get(key, ""))
-
-
-def _wrong(key: str, found: str, expected: str) -> str:
-    wanted = f" instead of a {expected}" if expected else ""
-    return (
-        f"{key} holds a {found}{wanted}: somebody else wrote it; look at it with redis-cli, "
-        "then DEL it and let the keeper rebuild"
-    )
+        return wrong_kind(key, str(found), expected.get(key, ""))
 
 
 def _short(error: Exception) -> str:
