@@ -269,15 +269,22 @@ def asset_text(asset: Asset) -> str:
 @_spoilable
 def asset(kept: str) -> Asset:
     """What ``keep_asset`` kept."""
-    fields = json.loads(kept)
+    fields = json.loads(kept) if len(kept) <= _LONGEST_ASSET else None
+    if not isinstance(fields, dict):
+        raise ValueError("no object")
     for name in ("min_order_size", "min_trade_increment", "price_increment"):
-        fields[name] = None if fields[name] is None else Decimal(fields[name])
-        if fields[name] is not None and not fields[name].is_finite():
-            raise ValueError(f"{name} {fields[name]}")
+        number = None if fields.get(name) is None else Decimal(fields[name])
+        if number is not None and not number.is_finite():
+            raise ValueError(f"{name} {number}")
+        fields[name] = number
     flags = ("is_crypto", "tradable", "fractionable", "shortable", "easy_to_borrow")
-    if not all(isinstance(fields[name], bool) for name in flags):
+    if not all(isinstance(fields.get(name), bool) for name in flags):
         raise ValueError("a flag that is none")
     return Asset(**fields)
+
+
+#: Letters of the longest text that can be an asset as we write it.
+_LONGEST_ASSET = 1_000
 
 
 def placed_text(placed: Placed) -> str:
