@@ -255,8 +255,9 @@ class EntryWatcher:
         codes = {objection.code for objection in objections}
         if partly and codes & TOO_SMALL:
             return self._finish(Phase.DONE, "target", "the rest is less than the broker takes")
-        if objections and objections[0].lasting:
-            return self._finish(Phase.IMPOSSIBLE, objections[0].code, told(objections))
+        lasting = tuple(objection for objection in objections if objection.lasting)
+        if lasting:
+            return self._finish(Phase.IMPOSSIBLE, lasting[0].code, told(lasting))
         if standing.session_open is None:
             self._enter(Phase.BLOCKED, "no_session", "no keeper has published the session yet")
         elif standing.halted:

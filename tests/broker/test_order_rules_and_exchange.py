@@ -48,11 +48,12 @@ SHARED = {"price_tick", "min_notional", "wash_trade", "opposite_order", "opposit
 def numbers(scale: float) -> st.SearchStrategy[Decimal]:
     """Around *scale*, on and off any grid."""
     factors = st.one_of(st.sampled_from([0.25, 0.5, 1, 2]), st.floats(0.001, 3))
-    return st.builds(
-        lambda factor, places: max(round(D(str(scale)) * D(str(factor)), places), D("1e-12")),
-        factors,
-        st.integers(0, 12),
-    )
+
+    def number(factor: float, places: int) -> Decimal:
+        rounded: Decimal = round(D(str(scale)) * D(str(factor)), places)
+        return max(rounded, D("1e-12"))
+
+    return st.builds(number, factors, st.integers(0, 12))
 
 
 def orders(symbol: str) -> st.SearchStrategy[NewOrder]:

@@ -28,7 +28,7 @@ def test_a_coin_is_charged_with_its_fee_and_a_stock_without(desk: Desk) -> None:
 def test_cash_that_would_not_pay_the_fee_is_not_enough(desk: Desk) -> None:
     assert desk.acquire("BTC/USD", usd=10_000).reason == "no_capacity"
     assert desk.coordinator.can_open_order("BTC/USD", "maxdiff", 100, 100) is False
-    assert desk.acquire("BTC/USD", usd="9975").claim
+    assert desk.acquire("BTC/USD", usd=9_975).claim
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USD", "AAPL"])

@@ -182,7 +182,7 @@ def test_what_an_intent_asks_for_reaches_the_broker(
         ("ETHUSD", {}),
     ):
         stage.desk.market(symbol)
-        intent = OrderIntent(symbol, "buy", 1, 100, **more)  # type: ignore[arg-type]
+        intent = OrderIntent(symbol, "buy", 1, 100, **more)
         assert stage.entries.open(intent, market_open=True).ending is Ending.OPEN
 
     asked = [(order.time_in_force, order.extended_hours) for order in sent]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ D = Decimal
     ],
 )
 def test_a_unit_costs_its_limit_a_shorts_margin_and_a_coins_fee(
-    side: str, is_crypto: bool, changes: dict[str, float], dollars: str
+    side: str, is_crypto: bool, changes: dict[str, Any], dollars: str
 ) -> None:
     assert worst_price(side, D(100), is_crypto, Settings(**changes)) == D(dollars)
 
