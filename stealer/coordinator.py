@@ -11,7 +11,8 @@ import secrets
 from collections.abc import Iterable
 from decimal import Decimal
 
-from stealer import replies
+from stealer import order_rules, replies
+from stealer.costs import worst_price
 from stealer.errors import Refused, raise_for
 from stealer.evidence import BrokerOrder
 from stealer.ledger import Ledger
@@ -58,7 +59,7 @@ class WorkStealingCoordinator(Ledger):
         """
         symbol, crypto = self.checked(intent)
         self.require_rights()
-        need = self.need_of(intent.side, intent.qty, intent.limit_price)
+        need = self.need_of(intent.side, intent.qty, intent.limit_price, crypto)
         reply = self._run(
             "acquire",
             self._request_ids.new(),
@@ -105,22 +106,20 @@ class WorkStealingCoordinator(Ledger):
     def checked(self, intent: OrderIntent) -> tuple[str, bool]:
         """(canonical symbol, is crypto) of an intent this account could ever admit.
 
-        :raises InvalidIntent: a symbol it does not trade, or a short sale of crypto.
+        :raises InvalidIntent: a symbol it does not trade, a short sale of crypto, or a time in
+            force or extended hours that the symbol's class does not have.
         """
         symbol, crypto = self.classify(intent.symbol)
         if crypto and intent.side == Side.SELL:
             raise InvalidIntent(f"side: {symbol} cannot be sold short; crypto entries are buys")
+        objections = order_rules.form(order_rules.draft(intent, symbol, crypto))
+        if objections:
+            raise InvalidIntent(order_rules.told(objections))
         return symbol, crypto
 
-    def need_of(self, side: str, qty: Decimal, limit_price: Decimal) -> int:
-        """What an order may cost at worst, in micro-dollars.
-
-        A short sale can execute above its limit, and Alpaca values it with a margin on the ask
-        (ALPACA.md): the setting ``short_sale_margin_pct`` is added.
-        """
-        if side == Side.SELL:
-            limit_price *= 1 + Decimal(str(self.settings.short_sale_margin_pct))
-        return micro_dollars(qty, limit_price)
+    def need_of(self, side: str, qty: Decimal, limit_price: Decimal, is_crypto: bool) -> int:
+        """What an order may cost at worst (``stealer.costs``), in micro-dollars, rounded up."""
+        return micro_dollars(qty, worst_price(side, limit_price, is_crypto, self.settings))
 
     def topup(self, claim: Claim) -> Decision:
         """Complete the funding of a reserved claim.
@@ -391,7 +390,7 @@ class WorkStealingCoordinator(Ledger):
         """True when this order would fit free capacity now. Advisory: only ``acquire`` reserves."""
         intent = OrderIntent(symbol, side, qty, limit_price, strategy)
         _, crypto = self.classify(intent.symbol)
-        need = self.need_of(intent.side, intent.qty, intent.limit_price)
+        need = self.need_of(intent.side, intent.qty, intent.limit_price, crypto)
         return bool(self._run("fits", int(crypto), need)[0] == "fits")
 
     def attempt_steal(

@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stealer import fence as os_fence
+from stealer import order_rules
+from stealer.asset_rules import AssetRules
 from stealer.broker.interface import Broker, BrokerError
-from stealer.broker.order_rules import why_not
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, SubmitResult
 from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
+from stealer.order_rules import Limits, Objection, Placement, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,9 @@ Fence = Callable[[float], AbstractContextManager[object]]
 #: Refusals that a cancel which is still settling at the broker explains.
 SETTLING = frozenset({"insufficient_buying_power", "insufficient_balance", "held_quantity"})
 
+#: Refusals of an order that the asset's rules as we know them let pass: these may have changed.
+AGAINST_THE_RULES = frozenset({"minimum", "price_tick", "not_tradable", "other"})
+
 
 class Ending(StrEnum):
     """How an attempt to open an entry ended."""
@@ -61,7 +66,10 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntryResult:
-    """The end of one attempt; ``claim`` is set when OPEN or UNRESOLVED."""
+    """The end of one attempt; ``claim`` is set when OPEN or UNRESOLVED.
+
+    ``objections``: what our copy of the broker's rules has against it, when REFUSED by that.
+    """
 
     ending: Ending
     reason: str = ""
@@ -69,6 +77,7 @@ class EntryResult:
     claim: Claim | None = None
     order: BrokerOrder | None = None
     stolen_from: tuple[str, ...] = ()
+    objections: tuple[Objection, ...] = ()
 
 
 class TrustExpired(Exception):
@@ -104,18 +113,25 @@ class Entries:
         self.monotonic = monotonic
         own = os_fence.armed if monotonic is os_fence.seconds else os_fence.unarmed
         self.fence: Fence = fence or own
+        self.rules = AssetRules(coordinator, broker, sleep=sleep, monotonic=monotonic)
+        self.limits = Limits.of(coordinator.settings)
 
     # ---- opening
 
     def open(self, intent: OrderIntent, *, market_open: bool, ticket: str = "") -> EntryResult:
         """Try once to have *intent*'s order open.
 
+        :param market_open: see ``order_rules.Surroundings``.
         :raises InvalidIntent, LedgerUnavailable, LedgerMisconfigured: nothing was sent.
         :raises BrokerError: the asset's rules could not be read; nothing was reserved.
         """
-        objection = self._objection(intent, market_open)
-        if objection:
-            return EntryResult(Ending.REFUSED, "order_rules", objection)
+        order = self._draft(intent)
+        placed = self.coordinator.placed(order.symbol)
+        around = Surroundings(market_open, self.limits, placed)
+        objections = order_rules.check(order, self.rules.of(order.symbol), around)
+        if objections:
+            words = order_rules.told(objections)
+            return EntryResult(Ending.REFUSED, objections[0].code, words, objections=objections)
         started = self.monotonic()
         decision = self.coordinator.acquire(intent, ticket=ticket)
         if decision.outcome is Verdict.DENIED or decision.claim is None:
@@ -140,18 +156,25 @@ class Entries:
         except Refused as error:
             return self._lost(claim, error)
         try:
-            return self._send(funded, trusted_until, stolen)
+            how = order_rules.placed_as(order)
+            return self._send(funded, how, trusted_until, stolen)
         except StealerError as error:
             # The POST may have landed, and the ledger could not be told what became of it.
             log.warning("%s", error)
             code = error.code if isinstance(error, Refused) else "redis"
             return EntryResult(Ending.UNRESOLVED, code, str(error), funded, stolen_from=stolen)
 
-    def _objection(self, intent: OrderIntent, market_open: bool) -> str | None:
-        """Why the broker would refuse it: a victim must not die for that (PROTOCOL)."""
-        symbol, is_crypto = self.coordinator.classify(intent.symbol)
-        draft = NewOrder("", symbol, intent.side, intent.qty, intent.limit_price, is_crypto)
-        return why_not(draft, self.broker.asset(symbol), market_open)
+    def objections(self, intent: OrderIntent, *, market_open: bool) -> tuple[Objection, ...]:
+        """What stands against *intent* whatever else is open in the account; reserves nothing.
+
+        :raises BrokerError: the asset's rules could not be read.
+        """
+        order = self._draft(intent)
+        around = Surroundings(market_open, self.limits)
+        return order_rules.check(order, self.rules.of(order.symbol), around)
+
+    def _draft(self, intent: OrderIntent) -> NewOrder:
+        return order_rules.draft(intent, *self.coordinator.classify(intent.symbol))
 
     def _lost(self, claim: Claim, error: Refused) -> EntryResult:
         """The ledger refused a step: give back what is reserved and say why."""
@@ -231,15 +254,17 @@ class Entries:
 
     # ---- sending
 
-    def _send(self, claim: Claim, trusted_until: float, stolen: tuple[str, ...]) -> EntryResult:
+    def _send(
+        self, claim: Claim, how: Placement, trusted_until: float, stolen: tuple[str, ...]
+    ) -> EntryResult:
         """The POST of a launched claim, and the right answer to each of the four outcomes."""
-        result = self._post(claim, trusted_until)
+        result = self._post(claim, how, trusted_until)
         # Whoever's cancel freed it, the broker may still hold what the ledger has given to us.
         settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING
         repeated = settling and self._surely_absent(claim)
         if repeated:
             self.sleep(SETTLE_SECONDS)
-            result = self._post(claim, trusted_until)
+            result = self._post(claim, how, trusted_until)
         if result.outcome is Outcome.CONFIRMED and result.order:
             return self._opened(claim, result.order, stolen)
         if result.outcome is Outcome.DENIED:  # a repeat that is not sent leaves the refusal
@@ -249,10 +274,12 @@ class Entries:
             if not self._surely_absent(claim):
                 return EntryResult(Ending.UNRESOLVED, result.kind, result.message, claim)
             self.coordinator.unlaunch(claim, f"refused: {result.kind}", refused=True)
+            if result.kind in AGAINST_THE_RULES:
+                self.rules.forget(claim.symbol)
             return EntryResult(Ending.REFUSED, result.kind, result.message, stolen_from=stolen)
         return self._resolve(claim, result, stolen)
 
-    def _post(self, claim: Claim, trusted_until: float) -> SubmitResult:
+    def _post(self, claim: Claim, how: Placement, trusted_until: float) -> SubmitResult:
         """One POST, only while the launch may be trusted, by the clock at send time; a process that
         is stopped after that check is ended by the fence."""
 
@@ -268,7 +295,14 @@ class Entries:
                 yield
 
         order = NewOrder(
-            claim.id, claim.symbol, claim.side, claim.qty, claim.limit_price, claim.is_crypto
+            claim.id,
+            claim.symbol,
+            claim.side,
+            claim.qty,
+            claim.limit_price,
+            claim.is_crypto,
+            how.time_in_force,
+            how.extended_hours,
         )
         return self.broker.submit(order, guard)
 

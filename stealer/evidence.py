@@ -84,6 +84,22 @@ class Asset:
     min_order_size: Decimal | None = None
     min_trade_increment: Decimal | None = None
     price_increment: Decimal | None = None
+    easy_to_borrow: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What the account has in one symbol: its open orders, whoever sent them, and its position.
+
+    Prices in dollars, None without such an order; an order without a limit buys at ``Infinity``
+    and sells at 0. ``position`` is in units, negative for a short; ``closable`` is how much of it
+    no open order is closing yet.
+    """
+
+    highest_buy: Decimal | None = None
+    lowest_sell: Decimal | None = None
+    position: Decimal = Decimal(0)
+    closable: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +114,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """A limit order to be sent; the ``client_order_id`` is the claim's id."""
+    """A limit order to be sent; the ``client_order_id`` is the claim's id.
+
+    ``time_in_force`` is empty where none is asked for (see ``stealer.order_rules.placed_as``).
+    """
 
     client_order_id: str
     symbol: str
@@ -106,6 +125,8 @@ class NewOrder:
     qty: Decimal
     limit_price: Decimal
     is_crypto: bool
+    time_in_force: str = ""
+    extended_hours: bool = False
 
 
 class Outcome(StrEnum):

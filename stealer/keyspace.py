@@ -68,6 +68,12 @@ FIXED: dict[str, tuple[str, str]] = {
     "forecast_info": ("forecast-info", "Hash SYMBOL|strategy -> 'published_ms source'."),
     "forecast_expiry": ("forecasts:expiry", "Sorted set SYMBOL|strategy by expiry (ms)."),
     "quotes": ("quotes", "Hash SYMBOL -> 'bid ask at_ms', at_ms on Redis' clock."),
+    "placed": (
+        "placed",
+        "Hash with TTL. SYMBOL -> 'highest_buy lowest_sell position closable' of the account's own "
+        "orders and positions (a dash for none), by the keeper: the broker refuses to trade with "
+        "itself.",
+    ),
     "watched": (
         "watched",
         "Sorted set SYMBOL by the time (ms) until which somebody wants its quote.",
@@ -141,6 +147,15 @@ PARTED: dict[str, tuple[str, str]] = {
         "String with TTL. When a watcher's task began (ms); the task lives as long as the key.",
     ),
     "fills": ("fills:{0}", "List with TTL. 'claim qty' of each ended claim of a task that filled."),
+    "asset": (
+        "asset:{0}",
+        "String with TTL. What the broker says may be ordered of SYMBOL, as JSON: increments, "
+        "least quantity, tradable and the like. Read once for everybody.",
+    ),
+    "reading": (
+        "reading:{0}",
+        "String with TTL. Somebody is reading SYMBOL's asset from the broker; others wait.",
+    ),
     "seen": ("seen:{0}", "String with TTL. A steal id that ``record_steal`` has recorded already."),
 }
 

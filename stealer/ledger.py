@@ -21,7 +21,7 @@ import redis
 from stealer import replies
 from stealer.access import Role, probes
 from stealer.errors import LedgerMisconfigured, LedgerSpoiled, raise_for
-from stealer.evidence import BrokerOrder, Quote
+from stealer.evidence import Asset, BrokerOrder, Placed, Quote
 from stealer.keyspace import Keyspace
 from stealer.model import (
     MICRO,
@@ -392,6 +392,34 @@ class Ledger:
     def publish_session(self, is_open: bool, seconds_left: float = 0.0, term: int = 0) -> None:
         """Whether the stock market is open, and for how many seconds (0: unknown)."""
         raise_for(self._run("session", term, int(is_open), int(seconds_left * 1000))[0], "session")
+
+    def asset(self, symbol: str, reading_seconds: float) -> tuple[Asset | None, bool]:
+        """What is kept of a canonical *symbol*, if anything; and whether the caller is the one to
+        read it from the broker, for which nobody else is chosen for *reading_seconds*.
+        """
+        reply = self._run("asset", symbol, int(reading_seconds * 1000))
+        return (replies.asset(reply[1]) if reply[0] == "kept" else None), reply[0] == "read"
+
+    def keep_asset(self, asset: Asset, seconds: float) -> None:
+        """Keep what the broker said for everybody, for *seconds*."""
+        self._run("keep_asset", asset.symbol, replies.asset_text(asset), int(seconds * 1000))
+
+    def forget_asset(self, symbol: str) -> None:
+        """What is kept of a canonical *symbol* may be wrong: let the next who needs it read it."""
+        self._run("keep_asset", symbol, "", 0)
+
+    def placed(self, symbol: str) -> Placed:
+        """What the account has in a canonical *symbol*, by the keeper's last look."""
+        kept = self.read(lambda r: r.hget(self.keys.placed, symbol))
+        return replies.placed(kept) if kept else Placed()
+
+    def publish_placed(self, placed: Mapping[str, Placed], seconds: float, term: int = 0) -> None:
+        """All that the account has, by symbol, good for *seconds*.
+
+        :raises Deposed:
+        """
+        rows = [text for symbol, p in placed.items() for text in (symbol, replies.placed_text(p))]
+        raise_for(self._run("placed", term, int(seconds * 1000), *rows)[0], "placed")
 
     # ---- for the coordinator
 

@@ -71,11 +71,12 @@ class ListedOrder:
 
 
 def listed_order(
-    order: BrokerOrder, need_of: Callable[[str, Decimal, Decimal], int], now_ms: int = 0
+    order: BrokerOrder, need_of: Callable[[str, Decimal, Decimal, bool], int], now_ms: int = 0
 ) -> ListedOrder:
     """*order* as its claim should be; one whose id cannot be read is protected, as if forced.
 
-    :param need_of: what side, quantity and limit need at worst, in micro-dollars.
+    :param need_of: what side, quantity and limit need at worst, in micro-dollars; the last says
+        whether it is crypto.
     :param now_ms: when an order was made whose id does not say it.
     """
     parts = decode(order.client_order_id)
@@ -83,7 +84,7 @@ def listed_order(
     # A credit of several legs has a negative limit, and somebody's quantity may be beyond any order
     # of ours: exposure is never negative, and figures stay below what the ledger holds exactly.
     limit = abs(order.limit_price or order.filled_avg_price or Decimal(0))
-    need = min(need_of(order.side, order.qty, limit), MAX_NEED)
+    need = min(need_of(order.side, order.qty, limit, order.is_crypto), MAX_NEED)
     return ListedOrder(
         id=order.client_order_id,
         symbol=order.symbol or UNKNOWN.upper(),
@@ -99,6 +100,6 @@ def listed_order(
         created_ms=parts.created_ms if parts else now_ms,
         order_id=order.id,
         filled_qty=order.filled_qty,
-        filled=min(need_of(order.side, order.filled_qty, limit), need),
+        filled=min(need_of(order.side, order.filled_qty, limit, order.is_crypto), need),
         is_ending=order.status == "pending_cancel",
     )

@@ -44,6 +44,14 @@ class Mode(StrEnum):
     PROBE = "probe"
 
 
+class TimeInForce(StrEnum):
+    """How long an order lives at the broker; which class takes which is in ``order_rules``."""
+
+    DAY = "day"
+    GTC = "gtc"
+    IOC = "ioc"
+
+
 class State(StrEnum):
     """States of a claim (DESIGN part 3; the charge of each is in PROTOCOL, "Ledger")."""
 
@@ -138,7 +146,7 @@ class OrderIntent:
     Given numbers may be int, float, str or ``Decimal``; they are kept as exact ``Decimal``.
     ``forecasted_pnl`` (dollars) is used unless a published forecast for the same symbol and
     strategy says otherwise. The symbol is made canonical by the coordinator, which knows the
-    account's crypto pairs.
+    account's crypto pairs. An empty ``time_in_force`` is the usual one of the symbol's class.
 
     :raises InvalidIntent: any field that no broker could take.
     """
@@ -151,6 +159,8 @@ class OrderIntent:
     forecasted_pnl: float = 0.0
     mode: str = "normal"
     force_immediate: bool = False
+    time_in_force: str = ""
+    extended_hours: bool = False
 
     def __init__(
         self,
@@ -162,6 +172,8 @@ class OrderIntent:
         forecasted_pnl: float | str = 0.0,
         mode: str = "normal",
         force_immediate: bool = False,
+        time_in_force: str = "",
+        extended_hours: bool = False,
     ) -> None:
         put = object.__setattr__
         if not isinstance(symbol, str) or not symbol.strip():
@@ -174,6 +186,9 @@ class OrderIntent:
         put(self, "forecasted_pnl", finite_pnl("forecasted_pnl", forecasted_pnl))
         put(self, "mode", _choice("mode", mode, Mode))
         put(self, "force_immediate", bool(force_immediate))
+        asked = _choice("time_in_force", time_in_force, TimeInForce) if time_in_force else ""
+        put(self, "time_in_force", asked)
+        put(self, "extended_hours", bool(extended_hours))
         if micro_dollars(self.qty, self.limit_price) > MAX_NEED:
             raise InvalidIntent(
                 f"qty x limit_price: {self.qty} x {self.limit_price} dollars is above the largest "

@@ -5,14 +5,16 @@ Replies are flat lists of text (each script's header says which); amounts are mi
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from stealer.errors import LedgerSpoiled
+from stealer.evidence import Asset, Placed
 from stealer.model import Claim, Decision, Pulse, State, Verdict, Victim
 
 P = ParamSpec("P")
@@ -256,6 +258,51 @@ def task(reply: list[str]) -> Task:
     if any(not qty.is_finite() or qty < 0 for qty in fills.values()):
         raise ValueError("a quantity that cannot be")
     return Task((now - started) / 1000, fills)
+
+
+def asset_text(asset: Asset) -> str:
+    """*asset* as it is kept in Redis; ``asset`` reads it."""
+    record = asdict(asset)
+    return json.dumps({k: str(v) if isinstance(v, Decimal) else v for k, v in record.items()})
+
+
+@_spoilable
+def asset(kept: str) -> Asset:
+    """What ``keep_asset`` kept."""
+    fields = json.loads(kept) if len(kept) <= _LONGEST_ASSET else None
+    if not isinstance(fields, dict):
+        raise ValueError("no object")
+    for name in ("min_order_size", "min_trade_increment", "price_increment"):
+        number = None if fields.get(name) is None else Decimal(fields[name])
+        if number is not None and not number.is_finite():
+            raise ValueError(f"{name} {number}")
+        fields[name] = number
+    flags = ("is_crypto", "tradable", "fractionable", "shortable", "easy_to_borrow")
+    if not all(isinstance(fields.get(name), bool) for name in flags):
+        raise ValueError("a flag that is none")
+    return Asset(**fields)
+
+
+#: Letters of the longest text that can be an asset as we write it.
+_LONGEST_ASSET = 1_000
+
+
+def placed_text(placed: Placed) -> str:
+    """*placed* as the verb ``placed`` keeps it; ``placed`` reads it."""
+    prices = (placed.highest_buy, placed.lowest_sell)
+    shown = ["-" if price is None else str(price) for price in prices]
+    return " ".join([*shown, str(placed.position), str(placed.closable)])
+
+
+@_spoilable
+def placed(kept: str) -> Placed:
+    """One field of the hash ``placed``."""
+    buy, sell, position, closable = kept.split(" ")
+    held, free = Decimal(position), Decimal(closable)
+    limits = [None if price == "-" else Decimal(price) for price in (buy, sell)]
+    if not (held.is_finite() and free.is_finite()) or any(p and p.is_nan() for p in limits):
+        raise ValueError("a number that cannot be")
+    return Placed(limits[0], limits[1], held, free)
 
 
 @_spoilable

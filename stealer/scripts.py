@@ -49,6 +49,9 @@ PIECES = (
 INJECTED_IDENTITY_KEY = "stealer-test-identity"
 
 
+#: Stands for the library's name until its text, of which the name is made, is known.
+_NAME = "NAME_OF_THE_LIBRARY"
+
 #: Between the arguments of a call and between the parts of its reply (the ASCII unit separator).
 SEPARATOR = "\x1f"
 
@@ -124,11 +127,14 @@ def script_text(verb: str, injected: bool) -> str:
 @cache
 def function_library() -> tuple[str, str]:
     """(name, text) of the library of all verbs; the name changes with the text."""
-    bodies = [_body(verb)[1] for verb in verbs()]
-    text = keyspace.render_lua("\n".join([_pieces(set(PIECES), False), *bodies]), "library")
+    # Lua allows 200 local names in one scope, so each verb has a scope of its own.
+    scopes = [
+        f"do\n{_body(verb)[1]}redis.register_function('{_NAME}_{verb}', verb_{verb})\nend"
+        for verb in verbs()
+    ]
+    text = keyspace.render_lua("\n".join([_pieces(set(PIECES), False), *scopes]), "library")
     name = f"stealer_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    exports = [f"redis.register_function('{name}_{verb}', verb_{verb})" for verb in verbs()]
-    return name, "\n".join([f"#!lua name={name}", text, *exports, ""])
+    return name, f"#!lua name={name}\n{text.replace(_NAME, name)}\n"
 
 
 @cache

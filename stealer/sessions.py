@@ -27,6 +27,10 @@ OPENS = time(9, 30)
 CLOSES = time(16, 0)
 CLOSES_EARLY = time(13, 0)
 
+#: Alpaca takes extended-hours orders from here, until four hours after the close.
+EXTENDED_OPENS = time(4, 0)
+EXTENDED_FOR = timedelta(hours=4)
+
 #: Before 1994 early closes were at other hours, and Saturdays and other hours of opening come up.
 FIRST_YEAR = 1994
 
@@ -68,6 +72,19 @@ def session_at(moment: datetime) -> Session:
 def is_out_of_hours(moment: datetime) -> bool:
     """True when the exchange is closed at *moment*. Raises as `session_at`."""
     return not session_at(moment).is_open
+
+
+def in_extended_hours(moment: datetime) -> bool:
+    """True from 4:00 to four hours after the close of a trading day: 20:00, or 17:00 on a day that
+    closes early. Regular hours are in it. Raises as `session_at`.
+    """
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment!r} has no time zone: sessions need an aware datetime")
+    day = moment.astimezone(NEW_YORK).date()
+    hours = _hours(day)
+    return hours is not None and (
+        datetime.combine(day, EXTENDED_OPENS, NEW_YORK) <= moment < hours[1] + EXTENDED_FOR
+    )
 
 
 def _hours(day: date) -> tuple[datetime, datetime] | None:

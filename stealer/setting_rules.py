@@ -72,6 +72,11 @@ def fraction() -> Rule[float]:
     return number("a fraction from 0 to 0.5 (0.016 means 1.6 %)", 0.0, 0.5)
 
 
+def dollars() -> Rule[float]:
+    """The value of an order; a billion is the most the ledger takes."""
+    return number("dollars, from 0 to 1000000000", 0.0, 1e9)
+
+
 def seconds() -> Rule[float]:
     """A span of time. One millisecond is the finest life time a Redis key can have."""
     return number("seconds, from 0.001 to 2592000 (30 days)", 0.001, 30 * 86_400.0)

@@ -228,6 +228,19 @@ class Settings:
     short_sale_margin_pct: float = _setting(
         0.03, "STEALER_SHORT_SALE_MARGIN", rules.fraction(), policy=True
     )
+    #: What the broker takes of a crypto fill, out of what is received (ALPACA.md: 25 bps).
+    crypto_fee_pct: float = _setting(
+        0.0025, "STEALER_CRYPTO_FEE_PCT", rules.fraction(), policy=True
+    )
+    #: Least and largest value of one order, in dollars; a largest of 0 is none.
+    min_stock_order: float = _setting(1.0, "STEALER_MIN_STOCK_ORDER", rules.dollars(), policy=True)
+    min_crypto_order: float = _setting(
+        10.0, "STEALER_MIN_CRYPTO_ORDER", rules.dollars(), policy=True
+    )
+    max_stock_order: float = _setting(0.0, "STEALER_MAX_STOCK_ORDER", rules.dollars(), policy=True)
+    max_crypto_order: float = _setting(
+        200_000.0, "STEALER_MAX_CRYPTO_ORDER", rules.dollars(), policy=True
+    )
     base_figure: str = _setting(
         "equity", "STEALER_BASE_FIGURE", rules.one_of("equity", "last_equity", "cash"), policy=True
     )
@@ -262,6 +275,13 @@ class Settings:
                 f"must be less than STEALER_ACCOUNT_STALE_SECONDS={self.account_stale_seconds:g}, "
                 "or every snapshot is stale when it is published"
             )
+        for kind in ("stock", "crypto"):
+            least, most = getattr(self, f"min_{kind}_order"), getattr(self, f"max_{kind}_order")
+            if 0 < most < least:
+                raise SettingsError(
+                    f"STEALER_MAX_{kind.upper()}_ORDER={most:g} is not allowed: it must be 0 "
+                    f"(none) or at least STEALER_MIN_{kind.upper()}_ORDER={least:g}"
+                )
         self._check_redis()
         if self.is_live and self.account == "paper":
             raise SettingsError(

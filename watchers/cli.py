@@ -35,7 +35,8 @@ _PHASE_CODES = {"done": OK, "stopped": OK, "expired": FAILED}
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 target filled or stopped, 1 expired before that (in a plan: any entry "
-    "expired, gave up or was killed), 2 bad input or plan, 3 Redis, 4 broker.",
+    "expired, gave up or was killed), 2 bad input or plan, or an order that the broker would never "
+    "take, 3 Redis, 4 broker.",
 )
 @click.version_option(__version__)
 def main() -> None:
@@ -105,6 +106,17 @@ def exit_with(error: Exception) -> int:
 @click.option("--poll-seconds", type=float, default=1.0, show_default=True)
 @click.option("--force-immediate", is_flag=True, help="Open at once, however far the price is.")
 @click.option(
+    "--time-in-force",
+    type=click.Choice(["day", "gtc", "ioc"]),
+    help="How long the order lives at the broker: day or gtc for stocks, gtc or ioc for crypto.  "
+    "[default: day for stocks, gtc for crypto]",
+)
+@click.option(
+    "--extended-hours",
+    is_flag=True,
+    help="Also in the hours before the stock market opens and after it closes: day orders only.",
+)
+@click.option(
     "--ticket",
     help="Name of this task: started again under it, the watcher goes on with what is filled "
     "already. Default: a new one.",
@@ -122,6 +134,8 @@ def open_position(
     expiry_minutes: float,
     poll_seconds: float,
     force_immediate: bool,
+    time_in_force: str | None,
+    extended_hours: bool,
     ticket: str | None,
     account: str | None,
     redis_url: str | None,
@@ -150,6 +164,8 @@ def open_position(
             forecast_pnl if forecast_pnl is not None else 0.0,
             mode,
             force_immediate,
+            time_in_force or "",
+            extended_hours,
         )
         task = EntryTask(
             intent,
@@ -256,6 +272,8 @@ def _entry_record(entry: PlanEntry) -> dict[str, Any]:
         "expiry_minutes": task.expiry_seconds / 60,
         "poll_seconds": task.poll_seconds,
         "force_immediate": intent.force_immediate,
+        "time_in_force": intent.time_in_force or None,
+        "extended_hours": intent.extended_hours,
         "ticket": task.ticket,
     }
 
@@ -277,6 +295,8 @@ def _plan_table(plan: Plan) -> Table:
         task, intent = entry.task, entry.task.intent
         notes = [intent.mode] if intent.mode != "normal" else []
         notes += ["force_immediate"] if intent.force_immediate else []
+        notes += [intent.time_in_force] if intent.time_in_force else []
+        notes += ["extended_hours"] if intent.extended_hours else []
         if task.tolerance_pct is not None:
             notes.append(f"within {task.tolerance_pct * 100:g} %")
         table.add_row(

@@ -13,15 +13,17 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 from stealer.broker.interface import BrokerError
-from stealer.broker.order_rules import MIN_CRYPTO_DOLLARS, MIN_STOCK_DOLLARS
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.errors import LedgerUnavailable, Refused, Uncertified
-from stealer.model import Claim, OrderIntent, State, decimal_text
+from stealer.model import Claim, OrderIntent, State, TimeInForce, decimal_text
+from stealer.order_rules import told
 from stealer.replies import Standing
+from stealer.sessions import in_extended_hours
 from stealer.tiers import TierDecision, decide_tier, distance
 from watchers.pause import Pause
 from watchers.price_wait import PriceWait
@@ -45,6 +47,10 @@ LOOK_SECONDS = 0.2
 
 #: Seconds an open claim's owner must have been silent before a restarted watcher takes it over.
 ADOPT_SECONDS = 6.0
+
+
+#: Objections to a rest that is less than the broker's smallest order.
+TOO_SMALL = frozenset({"min_notional", "min_order_size"})
 
 
 class EntryWatcher:
@@ -144,16 +150,9 @@ class EntryWatcher:
             return self._finish(Phase.EXPIRED, "expiry", "its time is over")
         if self.claim is None and self.status.reason == "replaced":
             return self._finish(Phase.STOPPED, "replaced", "a person replaced its order")
-        if self.claim is None and filled and self._is_crumb(self.task.target - filled):
-            return self._finish(Phase.DONE, "target", "the rest is less than the broker takes")
         if self.claim is None:
-            self._consider(self.task.target - filled, standing)
+            return self._consider(self.task.target - filled, standing, partly=bool(filled))
         return None
-
-    def _is_crumb(self, qty: Decimal) -> bool:
-        """Less than the broker's smallest order."""
-        least = MIN_CRYPTO_DOLLARS if self._is_crypto else MIN_STOCK_DOLLARS
-        return qty * self.task.intent.limit_price < least
 
     # ---- following a claim
 
@@ -235,6 +234,8 @@ class EntryWatcher:
     def _ended(self, status: str, cause: str, by: str) -> None:
         self.claim = None
         self.status.claim = ""
+        if self._at_once:  # it may have been too late; every try costs requests
+            self._pause.begin(self._monotonic())
         if cause == "stolen":
             self.status.stolen_from += 1
             self._enter(Phase.WAITING_FOR_CAPACITY, "stolen", f"its capacity went to {by}")
@@ -245,26 +246,59 @@ class EntryWatcher:
 
     # ---- opening
 
-    def _consider(self, missing: Decimal, standing: Standing) -> None:
-        """Open if the tier and the price allow it, and the broker is not to be left alone."""
+    def _consider(self, missing: Decimal, standing: Standing, *, partly: bool) -> Phase | None:
+        """Open if rules, tier and price allow it, and the broker is not to be left alone.
+
+        :param partly: a part of the target is filled.
+        """
         tier, away = self._measure(standing)
         if self._pause.lasts(self._monotonic()):
             self._enter(self.status.phase, self.status.reason, self.status.detail)
-        elif standing.session_open is None:
+            return None
+        intent = replace(self.task.intent, qty=missing)
+        is_open = self._market_open(standing)
+        try:
+            objections = self.entries.objections(intent, market_open=is_open)
+        except BrokerError as error:
+            self._without_broker(error)
+            return None
+        codes = {objection.code for objection in objections}
+        if partly and codes & TOO_SMALL:
+            return self._finish(Phase.DONE, "target", "the rest is less than the broker takes")
+        lasting = tuple(objection for objection in objections if objection.lasting)
+        if lasting:
+            return self._finish(Phase.IMPOSSIBLE, lasting[0].code, told(lasting))
+        if standing.session_open is None:
             self._enter(Phase.BLOCKED, "no_session", "no keeper has published the session yet")
         elif standing.halted:
             self._enter(Phase.BLOCKED, "halted", standing.halted)
-        elif tier.tolerance_pct is None:
-            self._open(missing, standing.session_open)
-        elif away is None:
+        elif objections:
+            self._enter(Phase.BLOCKED, objections[0].code, told(objections))
+        elif away is None and (tier.tolerance_pct is not None or self._at_once):
             self._enter(Phase.BLOCKED, "stale_quote", "no fresh quote")
-            self._price.within(tier.tolerance_pct)
-        elif away > tier.tolerance_pct:
+            self._price.within(tier.tolerance_pct or 0.0)
+        elif away and self._at_once:
+            detail = f"{away * 100:.3f} % away; an ioc order is sent when it would fill"
+            self._enter(Phase.WAITING_FOR_PRICE, tier.tier.value, detail)
+            self._price.within(0.0)
+        elif tier.tolerance_pct is not None and away is not None and away > tier.tolerance_pct:
             detail = f"{away * 100:.3f} % away, enters within {tier.tolerance_pct * 100:.3f} %"
             self._enter(Phase.WAITING_FOR_PRICE, tier.tier.value, detail)
             self._price.within(tier.tolerance_pct)
         else:
-            self._open(missing, standing.session_open)
+            self._open(intent, is_open)
+        return None
+
+    @property
+    def _at_once(self) -> bool:
+        """Its order fills at once or ends: away from the market it would only cost requests."""
+        return self.task.intent.time_in_force == TimeInForce.IOC
+
+    def _market_open(self, standing: Standing) -> bool:
+        """Whether the stock exchange is open for this order now."""
+        if standing.session_open or not self.task.intent.extended_hours:
+            return bool(standing.session_open)
+        return in_extended_hours(self.coordinator.settings.clock.now())
 
     def _standing(self) -> Standing:
         now = self._monotonic()
@@ -314,25 +348,17 @@ class EntryWatcher:
         self.status.pnl = standing.pnl if standing.pnl is not None else intent.forecasted_pnl
         return tier, away
 
-    def _open(self, missing: Decimal, market_open: bool) -> None:
-        task = self.task.intent
-        intent = OrderIntent(
-            task.symbol,
-            task.side,
-            missing,
-            task.limit_price,
-            task.strategy,
-            task.forecasted_pnl,
-            task.mode,
-            task.force_immediate,
-        )
+    def _open(self, intent: OrderIntent, market_open: bool) -> None:
         try:
             result = self.entries.open(intent, market_open=market_open, ticket=self.task.ticket)
         except BrokerError as error:
-            self._enter(Phase.BLOCKED, "broker", str(error))
-            self._pause.begin(self._monotonic())
-            return
-        self._opened(result)
+            self._without_broker(error)
+        else:
+            self._opened(result)
+
+    def _without_broker(self, error: BrokerError) -> None:
+        self._enter(Phase.BLOCKED, "broker", str(error))
+        self._pause.begin(self._monotonic())
 
     def _opened(self, result: EntryResult) -> None:
         """Take note of how the attempt ended."""
@@ -351,7 +377,7 @@ class EntryWatcher:
                 self._price.within(self.coordinator.settings.entry_tolerance_pct)
         else:
             self._enter(Phase.BLOCKED, result.reason, result.detail)
-            if result.ending is Ending.REFUSED and result.reason != "order_rules":
+            if result.ending is Ending.REFUSED and not result.objections:
                 self._pause.begin(self._monotonic())
 
     # ---- ending and telling
@@ -404,7 +430,8 @@ class EntryWatcher:
         self._enter(phase, reason, detail)
         self._price.no_more()
         self._offer(None)
-        self.coordinator.forget_report()
+        if phase is not Phase.IMPOSSIBLE:  # what is wrong with it stays to be read, as of a crash
+            self.coordinator.forget_report()
         return phase
 
     def _enter(self, phase: Phase, reason: str, detail: str) -> None:

@@ -36,11 +36,13 @@ from stealer.model import (
     Mode,
     OrderIntent,
     Side,
+    TimeInForce,
     canonical_symbol,
     finite_pnl,
     positive_decimal,
     valid_strategy,
 )
+from stealer.order_rules import draft, form
 from watchers.task import EntryTask
 
 #: The largest plan, in bytes and in entries: each entry is a process.
@@ -158,7 +160,7 @@ def _name(value: object) -> str:
     return value
 
 
-def _words(allowed: type[Side] | type[Mode]) -> Callable[[object], str]:
+def _words(allowed: type[Side] | type[Mode] | type[TimeInForce]) -> Callable[[object], str]:
     return lambda value: allowed(value if isinstance(value, str) else "").value
 
 
@@ -212,6 +214,8 @@ KEYS: dict[str, _Key] = {
     ),
     "poll_seconds": _Key(_between(0.05, 3600), "seconds from 0.05 to 3600", 1.0),
     "force_immediate": _Key(_boolean, "true or false", False),
+    "time_in_force": _Key(_words(TimeInForce), "day, gtc or ioc", ""),
+    "extended_hours": _Key(_boolean, "true or false", False),
     "ticket": _Key(_ticket, "1 to 120 printable characters", shared=False),
 }
 
@@ -331,10 +335,15 @@ class _Reader:
             return None
         name = values["name"] or "-".join(values[k] for k in ("symbol", "side", "strategy"))
         try:
-            return PlanEntry(name, _task(values, values["ticket"] or f"{fleet}/{name}"))
+            task = _task(values, values["ticket"] or f"{fleet}/{name}")
         except InvalidIntent as error:
             self._say(where, str(error))
             return None
+        intent = task.intent
+        objections = form(draft(intent, intent.symbol, intent.symbol in self._crypto))
+        for objection in objections:
+            self._say(where, objection.sentence)
+        return None if objections else PlanEntry(name, task)
 
     def _unique(self, entries: list[PlanEntry], what: str, of: Callable[[PlanEntry], str]) -> None:
         first: dict[str, str] = {}
@@ -364,6 +373,8 @@ def _task(values: Mapping[str, Any], ticket: str) -> EntryTask:
         0.0 if pnl is None else pnl,
         values["mode"],
         values["force_immediate"],
+        values["time_in_force"],
+        values["extended_hours"],
     )
     return EntryTask(
         intent,

@@ -48,7 +48,8 @@ def run_entry(
     :param name: for CLIENT LIST and at the end of the owner's name; the symbol if empty.
     :param stop: set by SIGTERM; may be set already: then only what is out is taken back.
     :param on_move: told each phase and its reason.
-    :raises InvalidIntent: the task cannot be for this account.
+    :raises InvalidIntent: the task cannot be for this account, or the broker would never take its
+        order (``stealer.order_rules``); nothing is held.
     :raises LedgerMisconfigured, BrokerMisconfigured: it cannot work as set up.
     :raises LedgerUnavailable: Redis cannot be reached at the start.
     """
@@ -64,7 +65,10 @@ def run_entry(
         watcher = EntryWatcher(
             task, coordinator, entries, should_stop=stop.is_set, sleep=stop.wait, on_move=on_move
         )
-        return watcher.run()
+        phase = watcher.run()
+        if phase is Phase.IMPOSSIBLE:
+            raise InvalidIntent(watcher.status.detail)
+        return phase
 
 
 def run_plan(

@@ -20,6 +20,7 @@ class Phase(StrEnum):
     DONE = "done"
     EXPIRED = "expired"
     STOPPED = "stopped"
+    IMPOSSIBLE = "impossible"  #: the broker would never take its order: another is to be asked for
 
 
 #: Denials after which more free capacity, or a better place in line, would help.

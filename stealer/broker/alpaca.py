@@ -88,7 +88,6 @@ class AlpacaBroker:
     :param live: real money. False refuses every Alpaca address but the paper server's.
     :param trading_url: server without version, e.g. a simulator's; None is Alpaca's own.
     :param data_url: market data server; None is Alpaca's, or *trading_url* if that is not Alpaca.
-    :param asset_ttl: seconds for which an asset's answer is kept.
     :param stock_feed: Alpaca's data feed for stocks (``iex``, ``sip``); None: the account's own.
     :raises BrokerMisconfigured: keys missing, or an address that contradicts *live*.
     """
@@ -104,7 +103,6 @@ class AlpacaBroker:
         data_url: str | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         retries: ReadRetries = DEFAULT_RETRIES,
-        asset_ttl: float = 3600.0,
         stock_feed: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
@@ -114,8 +112,7 @@ class AlpacaBroker:
             api_key, secret_key, self.endpoints, timeouts, retries, sleep, now
         )
         self._crypto = crypto_symbols
-        self._asset_ttl, self._stock_feed, self._now = asset_ttl, stock_feed, now
-        self._assets: dict[str, tuple[float, Asset]] = {}
+        self._stock_feed = stock_feed
 
     def __repr__(self) -> str:
         kind = "live" if self.endpoints.live else "paper"
@@ -345,17 +342,13 @@ class AlpacaBroker:
         return clients.stocks.get_stock_latest_quote(request)
 
     def asset(self, symbol: str) -> Asset:
-        """What may be ordered of *symbol*; kept for ``asset_ttl`` seconds, failures are not."""
+        """What may be ordered of *symbol*: one request (``stealer.asset_rules`` shares answers)."""
         name = canonical_from_broker(symbol)
-        kept = self._assets.get(name)
-        if kept is not None and self._now() < kept[0]:
-            return kept[1]
         path = quote(symbol_for_broker(name, self._crypto), safe="")
         raw = self._client.read(f"read asset {name}", lambda c: c.trading.get_asset(path))
         asset = convert.asset_record(raw)
         if asset.symbol != name:
             raise BrokerMalformed(f"asset {name}: the broker answered about {asset.symbol}")
-        self._assets[name] = (self._now() + self._asset_ttl, asset)
         return asset
 
     def clock(self) -> MarketClock:

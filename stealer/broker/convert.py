@@ -144,6 +144,7 @@ def asset_record(raw: object) -> Asset:
         min_order_size=_maybe_number(fields, "min_order_size", what),
         min_trade_increment=_maybe_number(fields, "min_trade_increment", what),
         price_increment=_maybe_number(fields, "price_increment", what),
+        easy_to_borrow=_flag(fields, "easy_to_borrow", what),
     )
 
 

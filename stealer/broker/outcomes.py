@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 
 from stealer.broker.answers import ErrorAnswer, is_over, state_blocking_cancel
-from stealer.broker.order_rules import time_in_force
 from stealer.broker.symbols import symbol_for_broker
 from stealer.evidence import BrokerOrder, CancelResult, NewOrder, Outcome, SubmitResult
 from stealer.model import decimal_text
+from stealer.order_rules import placed_as
 
 log = logging.getLogger(__name__)
 
 
-def order_fields(order: NewOrder, crypto_symbols: frozenset[str]) -> dict[str, str]:
+def order_fields(order: NewOrder, crypto_symbols: frozenset[str]) -> dict[str, str | bool]:
     """The body of the POST. Numbers are plain decimal text: no exponent, no rounding."""
-    return {
+    how = placed_as(order)
+    fields: dict[str, str | bool] = {
         "symbol": symbol_for_broker(order.symbol, crypto_symbols),
         "side": order.side,
         "type": "limit",
         "qty": decimal_text(order.qty),
         "limit_price": decimal_text(order.limit_price),
-        "time_in_force": time_in_force(order),
+        "time_in_force": how.time_in_force,
         "client_order_id": order.client_order_id,
     }
+    if how.extended_hours:
+        fields["extended_hours"] = True
+    return fields
 
 
 def confirmed_if_same(order: NewOrder, found: BrokerOrder, kind: str) -> SubmitResult:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from stealer.costs import worst_price
 from stealer.evidence import AccountSnapshot, BrokerOrder
 from stealer.model import MICRO
 from stealer.replies import AccountFigures
@@ -49,9 +50,7 @@ def figures(
     total = sum((abs(p.market_value) for p in snapshot.positions), Decimal(0))
     crypto = sum((abs(p.market_value) for p in snapshot.positions if p.is_crypto), Decimal(0))
     foreign = [o for o in snapshot.orders if not o.is_terminal and not is_ours(o.client_order_id)]
-    added = _added_exposure(
-        foreign, snapshot, price_of, Decimal(str(settings.short_sale_margin_pct))
-    )
+    added = _added_exposure(foreign, snapshot, price_of, settings)
     added_crypto = sum((v for (_, is_crypto), v in added.items() if is_crypto), Decimal(0))
     found = AccountFigures(
         limit_total=_down(base * Decimal(str(settings.leverage))),
@@ -73,11 +72,11 @@ def _added_exposure(
     orders: Iterable[BrokerOrder],
     snapshot: AccountSnapshot,
     price_of: PriceOf,
-    short_margin: Decimal,
+    settings: Settings,
 ) -> dict[tuple[str, bool], Decimal]:
     """Dollars that foreign orders would add to |position|, by (symbol, is crypto).
 
-    A sale that opens a short counts with the margin that our own do (ALPACA.md).
+    They are charged as our own are (``stealer.costs``): a short's margin, a crypto fee.
     """
     held = {p.symbol: p.qty for p in snapshot.positions}
     marks = {p.symbol: abs(p.market_value / p.qty) for p in snapshot.positions if p.qty}
@@ -91,10 +90,8 @@ def _added_exposure(
             closing = min(reducible.get(order.symbol, Decimal(0)), order.remaining_qty)
             reducible[order.symbol] = reducible.get(order.symbol, Decimal(0)) - closing
             key = (order.symbol, order.is_crypto)
-            opening = (order.remaining_qty - closing) * price
-            if side == "sell":
-                opening *= 1 + short_margin
-            added[key] = added.get(key, Decimal(0)) + opening
+            unit = worst_price(side, price, order.is_crypto, settings)
+            added[key] = added.get(key, Decimal(0)) + (order.remaining_qty - closing) * unit
     return added
 
 

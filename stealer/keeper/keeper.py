@@ -19,6 +19,7 @@ from stealer.keeper.certification import Certifier
 from stealer.keeper.exposure import UnusableAccount, figures
 from stealer.keeper.feeds import Feeds
 from stealer.keeper.leadership import Leadership
+from stealer.keeper.placed import PLACED_SECONDS, placed_in
 from stealer.keeper.reconcile import Reconciler
 from stealer.keeper.streaming import OpenStreams, Polling, Streaming
 from stealer.keeper.sweep import Sweeper
@@ -141,6 +142,7 @@ class Keeper:
         account = self.coordinator.settings.account
         for warning in snapshot.warnings:
             log.warning("%s", warning)
+        self.coordinator.publish_placed(placed_in(snapshot), PLACED_SECONDS, term)
         claims = self.coordinator.claims()
         if not self._reconciler.condemn_strays(snapshot.orders, claims, term):
             log.warning("an order is not counted by any claim: the account is read once more")

@@ -13,6 +13,7 @@ import pytest
 from stealer.broker import interface
 from stealer.broker.alpaca import AlpacaBroker
 from stealer.broker.retries import ReadRetries
+from stealer.evidence import Asset
 
 from .conftest import NOW, ORDER_ID, account_json, make_broker
 from .scripted_server import Reply, ScriptedServer, Seen, free_port
@@ -256,21 +257,25 @@ def test_many_symbols_are_asked_for_in_batches(
     assert [len(seen.query["symbols"].split(",")) for seen in server.seen] == [100, 100, 34]
 
 
-def test_an_asset_is_asked_for_once_until_its_time_is_over(
-    server: ScriptedServer, sleeps: list[float]
+def test_an_asset_with_all_that_decides_what_may_be_ordered(
+    server: ScriptedServer, broker: AlpacaBroker
 ) -> None:
-    clock = [NOW]
-    edge = make_broker(server.url, sleeps, now=lambda: clock[0], asset_ttl=60)
     asset = {"symbol": "BTC/USD", "class": "crypto", "status": "active", "tradable": True}
     asset |= {"min_order_size": "0.0001", "price_increment": "0.01", "fractionable": True}
+    asset |= {"min_trade_increment": "0.000000001", "shortable": False, "easy_to_borrow": False}
     server.on("GET /v2/assets/BTC%2FUSD", Reply(200, asset))
-    for _ in range(3):
-        assert edge.asset("BTCUSD").price_increment == Decimal("0.01")
-    assert len(server.seen) == 1
-    clock[0] += 60
-    edge.asset("BTCUSD")
-    assert len(server.seen) == 2
-    edge.close()
+
+    assert broker.asset("BTCUSD") == Asset(
+        "BTCUSD",
+        is_crypto=True,
+        tradable=True,
+        fractionable=True,
+        shortable=False,
+        min_order_size=Decimal("0.0001"),
+        min_trade_increment=Decimal("0.000000001"),
+        price_increment=Decimal("0.01"),
+        easy_to_borrow=False,
+    )
 
 
 @pytest.mark.parametrize("is_open", [True, False])

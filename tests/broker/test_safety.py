@@ -113,7 +113,7 @@ def test_a_long_error_page_becomes_one_short_line(
 
 @pytest.mark.parametrize(
     "module",
-    ["interface", "symbols", "convert", "order_rules", "answers", "endpoints", "outcomes"],
+    ["interface", "symbols", "convert", "answers", "endpoints", "outcomes"],
 )
 def test_what_decides_imports_nothing_heavy(module: str) -> None:
     code = (

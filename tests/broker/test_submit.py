@@ -71,6 +71,20 @@ def test_crypto_goes_out_with_a_slash_and_gtc_and_stocks_plain_and_day(
     assert (stock["symbol"], stock["time_in_force"]) == ("BRK.B", "day")
     assert crypto["type"] == stock["type"] == "limit"
     assert crypto["client_order_id"] == "ws-1"
+    assert "extended_hours" not in stock
+
+
+def test_what_an_order_asks_for_is_sent_as_it_asks(
+    server: ScriptedServer, broker: AlpacaBroker
+) -> None:
+    server.on(POST, Reply(200, order_json()))
+    broker.submit(new_order(time_in_force="ioc"))
+    broker.submit(new_order(symbol="BRK.B", is_crypto=False, time_in_force="gtc"))
+    broker.submit(new_order(symbol="BRK.B", is_crypto=False, extended_hours=True))
+    coin, kept, early = (json.loads(seen.body) for seen in server.seen)
+    assert coin["time_in_force"] == "ioc"
+    assert kept["time_in_force"] == "gtc"
+    assert (early["time_in_force"], early["extended_hours"]) == ("day", True)
 
 
 @pytest.mark.parametrize(

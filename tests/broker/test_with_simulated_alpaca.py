@@ -17,9 +17,9 @@ import requests
 
 from stealer.broker import alpaca, interface
 from stealer.broker.alpaca import AlpacaBroker
-from stealer.broker.order_rules import why_not
 from stealer.broker.transport import Timeouts
 from stealer.evidence import BrokerOrder, NewOrder, Outcome
+from stealer.order_rules import Surroundings, check
 
 from .conftest import CRYPTO, KEY, SECRET, make_broker
 
@@ -218,7 +218,8 @@ def test_quotes_of_both_kinds_and_the_clock(edge: AlpacaBroker) -> None:
 
 def test_what_the_rules_let_pass_the_simulator_takes(edge: AlpacaBroker) -> None:
     for wanted in (order(), order("AAPL", qty=Decimal("1.5"), limit_price=Decimal("9.99"))):
-        assert why_not(wanted, edge.asset(wanted.symbol), edge.market_is_open()) is None
+        around = Surroundings(edge.market_is_open())
+        assert check(wanted, edge.asset(wanted.symbol), around) == ()
         assert edge.submit(wanted).outcome is Outcome.CONFIRMED
 
 

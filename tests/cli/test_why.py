@@ -89,3 +89,12 @@ def test_a_symbol_nothing_is_known_about_cannot_be_explained(desk: Desk) -> None
     result = desk.run("why", "AAPL")
     assert result.exit_code == 1
     assert "nothing is known about AAPL" in result.stderr
+
+
+def test_a_watcher_that_asked_for_nothing_says_why_itself(desk: Desk) -> None:
+    desk.ready()
+    status = {"symbol": "NVDA", "side": "buy", "strategy": "maxdiff", "phase": "blocked"}
+    status |= {"reason": "wash_trade", "detail": "the account's own sell order is open"}
+    desk.client.hset(desk.key("watchers"), "host-a:1", json.dumps(status))
+
+    assert "blocked (wash trade): the account's own sell order is open" in said(desk)

@@ -46,6 +46,7 @@ class Desk:
     ) -> None:
         #: Any: redis-py's answers are typed for every way of decoding at once.
         self.client: Any = client
+        settings = settings or Settings(crypto_fee_pct=0.0)  # round figures; fees have own tests
         self.coordinator = WorkStealingCoordinator(client, settings, owner=owner)
         self.keys = self.coordinator.keys
         self.settings = self.coordinator.settings

@@ -183,15 +183,15 @@ def test_a_broker_that_is_down_during_a_steal_is_waited_for_and_then_given_up(
 
 
 @pytest.mark.parametrize(
-    ("limit", "market_open", "tradable", "word"),
+    ("limit", "market_open", "tradable", "code", "word"),
     [
-        (100.001, True, True, "tick"),
-        (100, False, True, "closed"),
-        (100, True, False, "not tradable"),
+        (100.001, True, True, "price_tick", "nearest allowed: 100 and 100.01"),
+        (100, False, True, "market_closed", "closed"),
+        (100, True, False, "not_tradable", "not tradable"),
     ],
 )
 def test_an_order_the_broker_would_refuse_reserves_nothing_and_kills_no_victim(
-    stage: Stage, limit: float, market_open: bool, tradable: bool, word: str
+    stage: Stage, limit: float, market_open: bool, tradable: bool, code: str, word: str
 ) -> None:
     victim = stage.rest("MSFT")
     stage.broker.tradable = tradable
@@ -201,13 +201,14 @@ def test_an_order_the_broker_would_refuse_reserves_nothing_and_kills_no_victim(
     intent = OrderIntent("AAPL", "buy", 100, limit, "maxdiff", 10)
     result = stage.entries.open(intent, market_open=market_open)
 
-    assert (result.ending, result.reason) == (Ending.REFUSED, "order_rules")
+    assert (result.ending, result.reason) == (Ending.REFUSED, code)
     assert word in result.detail
     assert stage.desk.now(victim).state is State.OPEN
     after = stage.desk.everything()
-    quotes = stage.desk.keys.quotes
-    assert {k: v for k, v in after.items() if k != quotes} == {
-        k: v for k, v in before.items() if k != quotes
+    keys = stage.desk.keys
+    looked_at = {keys.quotes, keys.of("asset", "AAPL")}
+    assert {k: v for k, v in after.items() if k not in looked_at} == {
+        k: v for k, v in before.items() if k not in looked_at
     }
 
 

@@ -126,7 +126,8 @@ def test_crypto_counts_in_both_pools_and_stock_in_one() -> None:
 
     both = read([coin, order()], [held(2, symbol="BTCUSD"), held(3)])
 
-    assert (both.foreign_total, both.foreign_crypto) == (2_000 * MICRO, 1_000 * MICRO)
+    fee = int(2.5 * MICRO)  # 25 basis points of the coin's 1,000 dollars
+    assert (both.foreign_total, both.foreign_crypto) == (2_000 * MICRO + fee, 1_000 * MICRO + fee)
     assert (both.positions_total, both.positions_crypto) == (500 * MICRO, 200 * MICRO)
     assert both.limit_crypto == (4_000 + 200) * MICRO
 

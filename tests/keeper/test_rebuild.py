@@ -70,7 +70,7 @@ def test_after_a_flush_every_order_has_its_claim_again_and_none_is_canceled(
         assert (after.qty, after.limit_price, after.pnl) == (before.qty, Decimal(100), before.pnl)
         assert (after.order_id, after.is_crypto) == (before.order_id, before.is_crypto)
         assert (after.created_ms, after.owner) == (before.created_ms, "")
-    assert (desk.charged(), desk.charged("crypto")) == (5_000, 2_000)
+    assert (desk.charged(), desk.charged("crypto")) == (5_005, 2_005)  # crypto with its fee
     assert broker.cancels == []
     assert desk.acquire("AAPL").reason == "duplicate"
     assert [c.id for c in desk.coordinator.get_steal_candidates()] == [whole.id, crypto.id]

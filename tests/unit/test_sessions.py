@@ -9,7 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stealer.sessions import NEW_YORK, MarketClock, Session, is_out_of_hours, session_at
+from stealer.sessions import (
+    NEW_YORK,
+    MarketClock,
+    Session,
+    in_extended_hours,
+    is_out_of_hours,
+    session_at,
+)
 from tests.support import ManualClock
 
 
@@ -170,3 +177,29 @@ def test_a_bad_text_is_refused_with_the_form_allowed(text: str) -> None:
 def test_a_clock_without_start_has_the_systems_speed() -> None:
     with pytest.raises(ValueError, match="speed 1"):
         MarketClock(speed=math.pi)
+
+
+@pytest.mark.parametrize(
+    ("local", "extended"),
+    [
+        ("2024-01-05T03:59:59", False),
+        ("2024-01-05T04:00:00", True),
+        ("2024-01-05T12:00:00", True),  # regular hours are in it
+        ("2024-01-05T19:59:59", True),
+        ("2024-01-05T20:00:00", False),
+        ("2024-01-06T12:00:00", False),  # Saturday
+        ("2024-01-01T12:00:00", False),  # a holiday
+        ("2024-07-03T16:59:59", True),  # closes at 13:00
+        ("2024-07-03T17:00:00", False),
+    ],
+)
+def test_extended_hours_end_four_hours_after_the_close(local: str, extended: bool) -> None:
+    moment = datetime.fromisoformat(local).replace(tzinfo=NEW_YORK)
+
+    assert in_extended_hours(moment) is extended
+    assert in_extended_hours(moment.astimezone(UTC)) is extended
+
+
+def test_extended_hours_of_a_naive_time_are_not_guessed() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        in_extended_hours(datetime(2024, 1, 5, 12))  # noqa: DTZ001

@@ -78,6 +78,7 @@ FRACTIONS = [
     "WORK_STEALING_PROTECTION",
     "BEST_ORDERS_TIGHT_TOLERANCE",
     "STEALER_SHORT_SALE_MARGIN",
+    "STEALER_CRYPTO_FEE_PCT",
 ]
 SPANS = [
     "WORK_STEALING_COOLDOWN",
@@ -127,6 +128,11 @@ def test_each_constant_has_the_specified_default_and_name(
         ("WORK_STEALING_MAX_CONCURRENT_ORDERS", " 8 ", "max_concurrent_orders", 8),
         ("WORK_STEALING_LEVERAGE", "1", "leverage", 1.0),
         ("STEALER_BASE_FIGURE", "cash", "base_figure", "cash"),
+        ("STEALER_CRYPTO_FEE_PCT", "0.0015", "crypto_fee_pct", 0.0015),
+        ("STEALER_MIN_STOCK_ORDER", "5", "min_stock_order", 5.0),
+        ("STEALER_MIN_CRYPTO_ORDER", "0", "min_crypto_order", 0.0),
+        ("STEALER_MAX_STOCK_ORDER", "1e5", "max_stock_order", 100_000.0),
+        ("STEALER_MAX_CRYPTO_ORDER", "0", "max_crypto_order", 0.0),
         ("STEALER_ACCOUNT", "desk_7", "account", "desk_7"),
         ("REDIS_URL", "rediss://u:p@redis.internal:6380/2", "redis_url", None),
         ("ALPACA_URL", "http://127.0.0.1:8080", "alpaca_url", None),
@@ -295,6 +301,22 @@ def test_the_quarantine_must_outlast_trust_and_a_stale_account() -> None:
     assert Settings().http_budget_seconds == 5.0
     with pytest.raises(SettingsError, match="STEALER_QUARANTINE_SECONDS=25 is not allowed"):
         Settings(quarantine_seconds=25)
+
+
+@pytest.mark.parametrize("kind", ["stock", "crypto"])
+def test_the_largest_order_is_none_or_not_below_the_least(kind: str) -> None:
+    variables = (f"STEALER_MIN_{kind.upper()}_ORDER", f"STEALER_MAX_{kind.upper()}_ORDER")
+    with pytest.raises(SettingsError, match=f"{variables[1]}=49 is not allowed"):
+        Settings.from_env(dict(zip(variables, ("50", "49"), strict=True)))
+    for largest in ("50", "0"):
+        allowed = Settings.from_env(dict(zip(variables, ("50", largest), strict=True)))
+        assert getattr(allowed, f"max_{kind}_order") == float(largest)
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "1e10", "ten"])
+def test_the_value_of_an_order_is_in_dollars(text: str) -> None:
+    with pytest.raises(SettingsError, match="give dollars, from 0 to 1000000000"):
+        Settings.from_env({"STEALER_MIN_STOCK_ORDER": text})
 
 
 def test_policy_is_equal_text_for_equal_settings() -> None:

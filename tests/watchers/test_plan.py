@@ -40,6 +40,8 @@ mode = "normal"
 tolerance_pct = 0.01
 poll_seconds = 0.5
 force_immediate = true
+time_in_force = "day"
+extended_hours = true
 ticket = "my own"
 """
 
@@ -85,6 +87,8 @@ def test_a_good_plan_is_read_digit_for_digit() -> None:
     )
     assert (short.tolerance_pct, short.poll_seconds, short.ticket) == (0.01, 0.5, "my own")
     assert short.intent.force_immediate
+    assert (short.intent.time_in_force, short.intent.extended_hours) == ("day", True)
+    assert (coin.intent.time_in_force, coin.intent.extended_hours) == ("", False)
     assert not short.offers_forecast
 
 
@@ -136,6 +140,9 @@ def test_equal_plans_are_equal_and_an_edit_shows() -> None:
         ("poll_seconds", "0.01"),
         ("force_immediate", '"yes"'),
         ("force_immediate", "1"),
+        ("time_in_force", '"fok"'),
+        ("time_in_force", "1"),
+        ("extended_hours", '"no"'),
         ("ticket", '""'),
     ],
 )
@@ -185,6 +192,11 @@ def test_a_bad_default_is_said_once() -> None:
         (entry(ticket='"t"') + entry(ticket='"t"', strategy='"b"'), "ticket 't' is already"),
         (entry(symbol='"BTC/USD"') + entry(symbol='"btcusd"', name='"b"'), "BTCUSD buy maxdiff"),
         (entry(symbol='"BTC/USD"', side='"sell"'), "cannot be sold short"),
+        (entry(symbol='"BTC/USD"', time_in_force='"day"'), "crypto takes gtc or ioc"),
+        (entry(symbol='"BTC/USD"', extended_hours="true"), "trades at all hours"),
+        (entry(time_in_force='"ioc"'), "a stock takes day or gtc"),
+        (entry(time_in_force='"gtc"', extended_hours="true"), "only with time in force day"),
+        (entry(time_in_force='"gtc"', target_qty="1.5"), "day orders only"),
         (entry(limit_price="1000000", target_qty="1000000"), "above the largest order"),
         (entry() * 1001, "1000 is the most"),
     ],
@@ -328,6 +340,9 @@ def test_check_shows_a_plan(tmp_path: Path) -> None:
     assert "BTCUSD-buy-maxdiff" in for_people.output
     record = json.loads(for_programs.output)
     assert record["entries"][0]["limit_price"] == "60000.1"
+    assert record["entries"][1]["time_in_force"] == "day"
+    assert record["entries"][1]["extended_hours"] is True
+    assert "day extended_hours" in for_people.output
 
 
 def test_check_says_every_mistake_and_ends_with_two(tmp_path: Path) -> None:

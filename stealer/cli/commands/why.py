@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
@@ -61,6 +62,8 @@ def screen(one: Why) -> RenderableType:
 
 def _lines(one: Why) -> Iterator[tuple[str, Text]]:
     yield _line("last", _decision(one))
+    if one.watcher:
+        yield _line("watcher", _watcher(one.watcher))
     if one.claim_id:
         yield _line("claim", f"{one.claim_id} ({one.claim_state})")
     rank = f"number {one.rank}" if one.rank else "no rank"
@@ -85,6 +88,14 @@ def _decision(one: Why) -> str:
     reason = f" ({last.reason.replace('_', ' ')})" if last.reason else ""
     detail = f": {last.detail}" if last.detail else ""
     return f"{last.outcome}{reason} {span(last.age_seconds)} ago{detail}"
+
+
+def _watcher(status: dict[str, Any]) -> str:
+    """Where the watcher says it is: it may have asked for nothing, because of its order's form."""
+    phase = str(status.get("phase", "?")).replace("_", " ")
+    reason = f" ({str(status['reason']).replace('_', ' ')})" if status.get("reason") else ""
+    detail = f": {status['detail']}" if status.get("detail") else ""
+    return f"{phase}{reason}{detail}"
 
 
 def _line(label: str, text: str, style: str = "") -> tuple[str, Text]:

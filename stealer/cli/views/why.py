@@ -66,9 +66,10 @@ def why(ledger: Operator, symbol: str, strategy: str = "", side: str = "") -> tu
     reader = Reader(ledger)
     name = ledger.classify(symbol)[0]
     view, tiers = account(ledger), Tiers(reader)
+    statuses = _statuses(reader, name)
     slots = [
         (s, t)
-        for s, t in _slots(reader, name)
+        for s, t in sorted({*_slots(reader, name), *statuses})
         if s in (side or s) and t in ((strategy,) if strategy else (t,))
     ]
     met = candidates(reader, name)
@@ -77,7 +78,6 @@ def why(ledger: Operator, symbol: str, strategy: str = "", side: str = "") -> tu
         for n, p in (("cooldown", 1), ("barred", 2), ("refused", 1), ("fight", 2))
         for t in timers(reader, n, p)
     ]
-    statuses = _statuses(reader, name)
     result = []
     for one_side, one in slots:
         status = statuses.get((one_side, one), {})
