@@ -151,10 +151,7 @@ def open_position(
 
     log_to_stderr(verbose)
     try:
-        refuse_secret_option(redis_url)
-        settings = Settings.from_env(account=account, redis_url=redis_url, dry_run=dry_run)
-        for warning in settings.warnings:
-            log.warning("%s", warning)
+        settings = _settings(account, redis_url, dry_run)
         intent = OrderIntent(
             symbol,
             side,
@@ -179,6 +176,18 @@ def open_position(
     except (SettingsError, InvalidIntent, StealerError, BrokerError, LedgerMisconfigured) as error:
         sys.exit(exit_with(error))
     sys.exit(_PHASE_CODES[phase.value])
+
+
+def _settings(account: str | None, redis_url: str | None, dry_run: bool | None) -> Settings:
+    """The environment's settings with the options over them; says what they warn of.
+
+    :raises SettingsError: one of them cannot be.
+    """
+    refuse_secret_option(redis_url)
+    settings = Settings.from_env(account=account, redis_url=redis_url, dry_run=dry_run)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    return settings
 
 
 PLAN_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -214,10 +223,7 @@ def run(
 
     log_to_stderr(verbose)
     try:
-        refuse_secret_option(redis_url)
-        settings = Settings.from_env(account=account, redis_url=redis_url, dry_run=dry_run)
-        for warning in settings.warnings:
-            log.warning("%s", warning)
+        settings = _settings(account, redis_url, dry_run)
         code = run_plan(
             plan,
             settings,

@@ -22,11 +22,14 @@ SHORT = {
 
 
 @pytest.fixture
-def world(
-    redis_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
+def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process started from here on has them."""
     for name, value in SHORT.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def world(redis_server: EmbeddedServer, tmp_path: Path, short_times: None) -> Iterator[World]:
     world = World(redis_server, tmp_path)
     yield world
     world.close()

@@ -12,9 +12,11 @@ import psutil
 import pytest
 
 from stealer.access import Role, user_name
-from tests.processes.conftest import SHORT
+from tests.processes.conftest import short_times
 from tests.security.conftest import ACCOUNT, Guarded
 from tests.watchers.test_fleet_end_to_end import AT_LIMIT, World
+
+__all__ = ["short_times"]
 
 pytestmark = [pytest.mark.processes, pytest.mark.real_server, pytest.mark.timeout(240)]
 
@@ -67,11 +69,7 @@ class GuardedWorld(World):
 
 
 @pytest.fixture
-def world(
-    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[GuardedWorld]:
-    for name, value in SHORT.items():
-        monkeypatch.setenv(name, value)
+def world(guarded: Guarded, tmp_path: Path, short_times: None) -> Iterator[GuardedWorld]:
     world = GuardedWorld(guarded, tmp_path)
     yield world
     world.close()
