@@ -15,11 +15,12 @@ position is not an entry.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from .account import Account
 from .orders import Order
@@ -30,9 +31,20 @@ TOLERANCE = Decimal("0.01")
 MAX_LISTED = 20
 #: Stands for exposure over a limit of zero or less, so that the report stays plain JSON.
 NO_LIMIT_RATIO = Decimal(10) ** 9
-#: Price vectors that a window keeps, about.
-VECTORS = 100
 POOLS = ("total", "crypto")
+
+
+Number = TypeVar("Number", Decimal, float)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A moment (real unix seconds): prices in USD, also as floats, and the crypto limit then."""
+
+    real: float
+    marks: dict[str, Decimal]
+    floats: dict[str, float]
+    crypto_limit: Decimal
 
 
 @dataclass
@@ -41,9 +53,7 @@ class Judge:
 
     leverage: Decimal
     window: float
-    #: Time, prices, and the crypto limit at that time.
-    marks: deque[tuple[float, dict[str, Decimal], Decimal]] = field(default_factory=deque)
-    _cash: Decimal = ZERO
+    looks: deque[Look] = field(default_factory=deque)
     orders_opened: int = 0
     entries_judged: int = 0
     fills: int = 0
@@ -62,16 +72,12 @@ class Judge:
         held = (
             p.qty * marks.get(s, ZERO) for s, p in account.positions.items() if p.asset.is_crypto
         )
-        # The server looks at the market at every request and event. A hundred vectors tell a
-        # window's prices; a later one takes the place of the last, unless cash has moved since.
-        crowded = len(self.marks) > 1 and real - self.marks[-2][0] < self.window / VECTORS
-        if crowded and account.cash == self._cash:
-            self.marks.pop()
-        self._cash = account.cash
-        self.marks.append((real, marks, account.cash + sum(held, ZERO)))
-        # One vector from before the window stays: it was in force when the window began.
-        while len(self.marks) > 1 and self.marks[1][0] < real - self.window:
-            self.marks.popleft()
+        limit = account.cash + sum(held, ZERO)
+        floats = {symbol: float(mark) for symbol, mark in marks.items()}
+        self.looks.append(Look(real, marks, floats, limit))
+        # One look from before the window stays: it was in force when the window began.
+        while len(self.looks) > 1 and self.looks[1].real < real - self.window:
+            self.looks.popleft()
 
     def count_fill(self, partial: bool, during_cancel: bool) -> None:
         """One execution."""
@@ -122,25 +128,31 @@ class Judge:
     def _figures(
         self, pool: str, entries: list[tuple[Order, Decimal]], account: Account
     ) -> Iterable[tuple[Decimal, Decimal]]:
-        """(exposure, limit) in USD at every price vector of the window, each pair once.
+        """(exposure, limit) in USD at the looks with most room and with the least ratio.
 
-        Vectors that lack a held symbol are left out.
+        Every look of the window is weighed, in floats for speed; the figures of the best are exact.
+        Looks that lack a held symbol are left out.
         """
         crypto = pool == "crypto"
         bought = [n for o, n in entries if o.asset.is_crypto and o.side == "buy"]
         added = sum(bought if crypto else (n for _, n in entries), ZERO)
         held = [(s, p.qty) for s, p in account.positions.items() if p.asset.is_crypto or not crypto]
-        found: dict[tuple[Decimal, Decimal], None] = {}
-        for _, marks, crypto_limit in self.marks:
-            if not marks.keys() >= account.positions.keys():
-                continue
-            values = [qty * marks[symbol] for symbol, qty in held]
-            worth = account.cash + sum(values)
-            if crypto:
-                found[added + sum(values), max(worth, crypto_limit)] = None
-            else:
-                found[added + sum(map(abs, values)), self.leverage * worth] = None
-        return found
+        floats = [(symbol, float(qty)) for symbol, qty in held]
+        rough = float(added), float(account.cash), float(self.leverage)
+        weighed: list[tuple[float, float, Look]] = []
+        for look in self.looks:
+            if look.floats.keys() >= account.positions.keys():
+                then = float(look.crypto_limit) if crypto else None
+                exposure, limit = _weigh(floats, look.floats, *rough, then)
+                ratio = exposure / limit if limit > 0 else math.copysign(math.inf, exposure)
+                weighed.append((limit - exposure, ratio, look))
+        if not weighed:
+            return []
+        best = [max(weighed, key=lambda w: w[0])[2], min(weighed, key=lambda w: w[1])[2]]
+        exact = added, account.cash, self.leverage
+        return [
+            _weigh(held, look.marks, *exact, look.crypto_limit if crypto else None) for look in best
+        ]
 
     def report(self, live: Iterable[Order]) -> dict[str, Any]:
         """Counts and verdicts as JSON."""
@@ -161,6 +173,23 @@ class Judge:
             "leverage": float(self.leverage),
             "judge_window_seconds": self.window,
         }
+
+
+def _weigh(
+    held: list[tuple[str, Number]],
+    marks: Mapping[str, Number],
+    added: Number,
+    cash: Number,
+    leverage: Number,
+    crypto_limit: Number | None,
+) -> tuple[Number, Number]:
+    """(exposure, limit) of the crypto pool if a ``crypto_limit`` is given, else of the total."""
+    exposure, worth = added, cash
+    for symbol, qty in held:
+        value = qty * marks[symbol]
+        worth += value
+        exposure += value if crypto_limit is not None else abs(value)
+    return exposure, leverage * worth if crypto_limit is None else max(worth, crypto_limit)
 
 
 def _entry_notionals(live: Iterable[Order], account: Account) -> list[tuple[Order, Decimal]]:
