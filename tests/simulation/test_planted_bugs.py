@@ -17,7 +17,7 @@ FIRST_SEEDS: dict[str, int] = {
     "cancel-request-frees": 0,
     "client-clock": 0,
     "close-frees-fills": 11,
-    "close-twice": 7,
+    "close-twice": 70,
     "evicting-is-a-victim": 0,
     "heir-paid-twice": 0,
     "launch-before-victims-end": 0,
