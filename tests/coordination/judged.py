@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.replies import AccountFigures
+from stealer.settings import Settings
 from tests.coordination.broker import Broker, Order
 from tests.coordination.desk import PLENTY, micro
 from tests.coordination.oracle import Oracle
@@ -24,7 +25,8 @@ class Judged(RuleBasedStateMachine):
         super().__init__()
         self.client: Any = client
         client.flushall()
-        self.hosts = [WorkStealingCoordinator(client, owner=name) for name in ("one", "two")]
+        plain = Settings(crypto_fee_pct=0.0)  # the oracle counts whole orders
+        self.hosts = [WorkStealingCoordinator(client, plain, owner=name) for name in ("one", "two")]
         self.keys = self.hosts[0].keys
         self.broker = Broker()
         self.strays = self.records = 0
