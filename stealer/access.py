@@ -35,9 +35,9 @@ Need = tuple[str, str]
 #: What a watcher calls. The keeper may call every verb.
 WATCHER_VERBS = frozenset(
     {
-        "abort", "acquire", "adopt", "candidates", "close", "confirm", "evict", "fits", "forecast",
-        "heartbeat", "identity", "launch", "rights", "standing", "ticket", "topup", "unlaunch",
-        "watch",
+        "abort", "acquire", "adopt", "budget", "candidates", "close", "confirm", "evict", "fits",
+        "forecast", "heartbeat", "identity", "launch", "rights", "standing", "ticket", "topup",
+        "unlaunch", "watch",
     }
 )  # fmt: skip
 
