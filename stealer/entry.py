@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stealer import fence as os_fence
-from stealer.broker.interface import Broker, BrokerError
+from stealer.broker.interface import Broker, BrokerError, BrokerRateLimited
 from stealer.broker.order_rules import why_not
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
@@ -344,10 +344,29 @@ class Entries:
                 return True
             except (BrokerError, Refused) as error:
                 log.warning("taking back %s: %s", claim.symbol, error)
+                if isinstance(error, BrokerRateLimited):
+                    asked_at = self._cancel_unseen(claim, cause, asked_at)
             if self.monotonic() >= stop_at:
                 return False
             self.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _cancel_unseen(self, claim: Claim, cause: str, asked_at: float) -> float:
+        """Cancel the own order while it may not be looked up: a cancel waits for no budget.
+
+        When it was last asked for, as *asked_at*.
+        """
+        now = self.monotonic()
+        if now - asked_at < REPEAT_CANCEL_SECONDS:
+            return asked_at
+        try:
+            _, order_id = self.coordinator.evict(claim, cause, by="owner")
+        except Refused as error:
+            log.warning("%s", error)
+            return asked_at
+        if order_id:
+            self.broker.cancel(order_id)
+        return now
 
     def _cancel_unheard(self, claim: Claim) -> None:
         """Cancel the own order while the ledger cannot be told."""

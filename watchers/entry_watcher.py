@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
-from stealer.broker.interface import BrokerError
+from stealer.broker.interface import BrokerError, BrokerRateLimited
 from stealer.broker.order_rules import MIN_CRYPTO_DOLLARS, MIN_STOCK_DOLLARS
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
@@ -317,7 +317,8 @@ class EntryWatcher:
         try:
             result = self.entries.open(intent, market_open=market_open, ticket=self.task.ticket)
         except BrokerError as error:
-            self._enter(Phase.BLOCKED, "broker", str(error))
+            limited = isinstance(error, BrokerRateLimited)
+            self._enter(Phase.BLOCKED, "budget" if limited else "broker", str(error))
             self._pause.begin(self._monotonic())
             return
         self._opened(result)
