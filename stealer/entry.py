@@ -344,20 +344,20 @@ class Entries:
                 return True
             except (BrokerError, Refused) as error:
                 log.warning("taking back %s: %s", claim.symbol, error)
-                if isinstance(error, BrokerRateLimited):
-                    asked_at = self._cancel_unseen(claim, cause, asked_at)
+                asked_at = self._cancel_unseen(claim, cause, error, asked_at)
             if self.monotonic() >= stop_at:
                 return False
             self.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
 
-    def _cancel_unseen(self, claim: Claim, cause: str, asked_at: float) -> float:
-        """Cancel the own order while it may not be looked up: a cancel waits for no budget.
+    def _cancel_unseen(self, claim: Claim, cause: str, error: Exception, asked_at: float) -> float:
+        """Cancel the own order while the API budget allows no look-up: a cancel waits for none.
 
-        When it was last asked for, as *asked_at*.
+        When a cancel was last asked for, as *asked_at*.
         """
         now = self.monotonic()
-        if now - asked_at < REPEAT_CANCEL_SECONDS:
+        limited = isinstance(error, BrokerRateLimited)
+        if not limited or now - asked_at < REPEAT_CANCEL_SECONDS:
             return asked_at
         try:
             _, order_id = self.coordinator.evict(claim, cause, by="owner")
