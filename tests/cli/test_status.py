@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stealer.broker.calls import Call
 from stealer.budget import ApiBudget
 from tests.cli.conftest import Desk
@@ -61,7 +63,7 @@ def test_the_api_budget_is_shown_and_who_waits_for_it(busy: Desk) -> None:
     assert "the broker has not said yet how much it takes" in busy.run("status").stdout
     budget = ApiBudget(busy.client, "paper", who="watcher AAPL")
     now = busy.coordinator.now_ms()
-    window: dict[str | bytes, int] = {"known": 1, "limit": 40, "used": 33, "ends": now + 25_000}
+    window: Any = {"known": 1, "limit": 40, "used": 33, "ends": now + 25_000}
     busy.client.hset(busy.key("budget"), mapping=window)
     assert budget.take(Call.READ) > 0
     view = busy.json("status")
