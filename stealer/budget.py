@@ -90,7 +90,7 @@ class Window:
     ends_at: float = 0.0
     held_until: float = 0.0
     room: dict[Call, int] = field(default_factory=dict)
-    made: int = 0  #: calls of this process since it began
+    wanted: int = 0  #: calls of this process since it began, refused ones included
     told: _Told | None = None
     alone_since: float = float("-inf")
     alone_calls: int = 0
@@ -129,12 +129,11 @@ class ApiBudget:
         call = self._role.get(call, call)
         window, now = self._window(call), self._monotonic()
         told, window.told = window.told, None
+        window.wanted += 1
         reply = self._asked(call, "take", told)
         if reply is None:
             window.told = told
         wait = self._alone(window, now) if reply is None else int(reply[1]) / 1000
-        if wait <= 0:
-            window.made += 1
         self._say(call, wait, window)
         return wait
 
@@ -174,7 +173,7 @@ class ApiBudget:
             self._hold(window, told, now)
         mode = "told"
         if not asked:
-            window.made += 1
+            window.wanted += 1
             mode = "spent"
         elif told is None or not self._is_news(window, told, now):
             window.told = told  # goes with the next question

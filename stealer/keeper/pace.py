@@ -16,6 +16,10 @@ from stealer.budget import ApiBudget
 
 log = logging.getLogger(__name__)
 
+#: Requests of a pass that reads the account: orders, positions and the account itself. A pass that
+#: was refused its first one would have made as many.
+LEAST_REQUESTS = 3
+
 #: Slowing down to this many times the asked seconds is said.
 NOTABLE = 1.5
 
@@ -29,7 +33,7 @@ def slowest(stale_seconds: float, lease_seconds: float) -> float:
 class Pace:
     """From the seconds between passes that are wanted to those that can be had.
 
-    Called after each pass; what that one used is taken for what the next one will.
+    Called after each pass; what that one wanted is taken for what the next one will.
 
     :param longest: never slower than this, in seconds; calls beyond the budget are then refused.
     """
@@ -46,11 +50,12 @@ class Pace:
     def __call__(self, wanted: float) -> float:
         """Seconds from the start of the last pass to that of the next."""
         window = self._budget.window("trading")
-        used, self._before = window.made - self._before, window.made
+        used, self._before = window.wanted - self._before, window.wanted
         seconds = wanted
         left = window.ends_at - self._monotonic()
         room = window.room.get(Call.ACCOUNT)
         if used and window.limit and left > 0 and room is not None:
+            used = max(used, LEAST_REQUESTS)
             even = left * used / room if room else self._longest
             seconds = max(wanted, min(even, self._longest))
         self._say(seconds, wanted)
