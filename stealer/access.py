@@ -35,9 +35,9 @@ Need = tuple[str, str]
 #: What a watcher calls. The keeper may call every verb.
 WATCHER_VERBS = frozenset(
     {
-        "abort", "acquire", "adopt", "asset", "await_price", "candidates", "close", "confirm",
-        "evict", "fits", "forecast", "heartbeat", "identity", "keep_asset", "launch", "rights",
-        "standing", "ticket", "topup", "unlaunch", "watch",
+        "abort", "acquire", "adopt", "asset", "await_price", "budget", "candidates", "close",
+        "confirm", "evict", "fits", "forecast", "heartbeat", "identity", "keep_asset", "launch",
+        "rights", "standing", "ticket", "topup", "unlaunch", "watch",
     }
 )  # fmt: skip
 

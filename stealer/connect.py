@@ -7,7 +7,7 @@ that waits for ever holds a claim whose deadline passes, so the whole is bounded
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +16,9 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from stealer.broker.calls import Call, CallBudget
 from stealer.broker.interface import Broker
+from stealer.budget import ApiBudget
 from stealer.errors import LedgerMisconfigured
 from stealer.evidence import BrokerOrder, Quote
 from stealer.settings import Settings
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
 
+#: The same for a question about the API budget, which is not repeated: a call that must not wait
+#: for Redis goes on without an answer.
+BUDGET_SECONDS = 0.5
+
+#: Seconds for which a watcher's read may wait for the API budget.
+PATIENCE_SECONDS = 1.0
+
 #: Where a sentinel listens unless its address says otherwise.
 SENTINEL_PORT = 26379
 
@@ -36,22 +45,28 @@ REPEATS = 3
 
 
 def connect(
-    settings: Settings, *, name: str = "", answer_seconds: float = ANSWER_SECONDS
+    settings: Settings,
+    *,
+    name: str = "",
+    answer_seconds: float = ANSWER_SECONDS,
+    connect_seconds: float = CONNECT_SECONDS,
+    repeats: int = REPEATS,
 ) -> redis.Redis:
     """A client for the account's Redis; nothing is sent yet.
 
     :param name: shown by CLIENT LIST, for operators.
     :param answer_seconds: longer for a client that blocks on purpose.
+    :param repeats: of a lost call.
     :raises LedgerMisconfigured: the address cannot be used.
     """
     options: dict[str, Any] = {
         "decode_responses": True,
         "client_name": name.replace(" ", "-") or None,
-        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_connect_timeout": connect_seconds,
         "socket_timeout": answer_seconds,
         "socket_keepalive": True,
         "health_check_interval": 30,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), REPEATS),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), repeats),
         "retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
     }
     try:
@@ -114,9 +129,35 @@ def _credentials(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def connect_broker(settings: Settings) -> Broker:
+def connect_budget(
+    settings: Settings, *, who: str, role: Mapping[Call, Call] | None = None
+) -> ApiBudget:
+    """The account's API budget, on a connection of its own; nothing is sent yet.
+
+    :param who: names this process to operators. :param role: what its calls count as.
+    :raises LedgerMisconfigured: the address cannot be used.
+    """
+    client = connect(
+        settings,
+        name=f"{who}-budget",
+        answer_seconds=BUDGET_SECONDS,
+        connect_seconds=BUDGET_SECONDS,
+        repeats=0,
+    )
+    return ApiBudget(client, settings.account, who=who, role=role)
+
+
+def connect_broker(
+    settings: Settings,
+    budget: CallBudget | None = None,
+    *,
+    patience: float = PATIENCE_SECONDS,
+    tell: Callable[[str], object] | None = None,
+) -> Broker:
     """The account's broker; nothing is sent yet, and alpaca-py is loaded at the first call.
 
+    :param budget: the requests its account has left; None: every call goes out.
+    :param patience: seconds a read may wait for it; :param tell: is told of each wait.
     :raises BrokerMisconfigured: keys are missing, or the address does not go with paper or live.
     """
     from stealer.broker.alpaca import AlpacaBroker
@@ -129,6 +170,9 @@ def connect_broker(settings: Settings) -> Broker:
         trading_url=settings.alpaca_url or None,
         data_url=settings.alpaca_data_url or None,
         stock_feed=settings.stock_feed,
+        call_budget=budget,
+        patience=patience,
+        tell=tell,
     )
 
 

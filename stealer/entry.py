@@ -21,7 +21,7 @@ from enum import StrEnum
 from stealer import fence as os_fence
 from stealer import order_rules
 from stealer.asset_rules import AssetRules
-from stealer.broker.interface import Broker, BrokerError
+from stealer.broker.interface import Broker, BrokerError, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, SubmitResult
@@ -378,10 +378,29 @@ class Entries:
                 return True
             except (BrokerError, Refused) as error:
                 log.warning("taking back %s: %s", claim.symbol, error)
+                asked_at = self._cancel_unseen(claim, cause, error, asked_at)
             if self.monotonic() >= stop_at:
                 return False
             self.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _cancel_unseen(self, claim: Claim, cause: str, error: Exception, asked_at: float) -> float:
+        """Cancel the own order while the API budget allows no look-up: a cancel waits for none.
+
+        When a cancel was last asked for, as *asked_at*.
+        """
+        now = self.monotonic()
+        limited = isinstance(error, BrokerRateLimited)
+        if not limited or now - asked_at < REPEAT_CANCEL_SECONDS:
+            return asked_at
+        try:
+            _, order_id = self.coordinator.evict(claim, cause, by="owner")
+        except Refused as error:
+            log.warning("%s", error)
+            return asked_at
+        if order_id:
+            self.broker.cancel(order_id)
+        return now
 
     def _cancel_unheard(self, claim: Claim) -> None:
         """Cancel the own order while the ledger cannot be told."""

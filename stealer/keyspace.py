@@ -99,6 +99,17 @@ FIXED: dict[str, tuple[str, str]] = {
         "replicated",
         "String. Written just before each WAIT for replicas, so that it waits for the launch too.",
     ),
+    "budget": (
+        "budget",
+        "Hash. The broker's requests a minute: 'used' of 'limit' until 'ends' (ms), 'known' once "
+        "an answer has stated them, and until when a 429 has stopped everything ('held').",
+    ),
+    "data_budget": ("budget:data", "Hash. The same for market data, which has a limit of its own."),
+    "budget_waiting": (
+        "budget:waiting",
+        "Sorted set 'process call' by the time (ms) at which it was told to ask again: who waits "
+        "for the API budget, while that time has not come.",
+    ),
     "keeper": ("keeper", "String with TTL. The keeper's lease: its holder."),
     "watchers": ("watchers", "Hash owner -> JSON status of a watcher, refreshed while it lives."),
 }

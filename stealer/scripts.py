@@ -32,6 +32,7 @@ _INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 #: Every shared piece, in the order in which they build on each other.
 PIECES = (
     "prelude",
+    "budget",
     "identity",
     "ledger",
     "policy",
@@ -93,10 +94,11 @@ def _body(verb: str) -> tuple[set[str], str]:
         if name in _stateful()
     ]
     body = _INCLUDE.sub("", source)
+    # In a block of its own: the library may have no more than 200 local names.
     return set(wanted), (
-        f"local function body_{verb}(ARGV)\n{body}\nend\n"
-        f"local function verb_{verb}(KEYS, ARGUMENTS)\n{' '.join(starts)}\n"
-        f"return packed(body_{verb}(split(ARGUMENTS[1])))\nend\n"
+        f"local verb_{verb} do\nlocal function body(ARGV)\n{body}\nend\n"
+        f"verb_{verb} = function(KEYS, ARGUMENTS)\n{' '.join(starts)}\n"
+        "return packed(body(split(ARGUMENTS[1])))\nend\nend\n"
     )
 
 

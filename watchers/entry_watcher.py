@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from stealer.broker.interface import BrokerError
+from stealer.broker.interface import BrokerError, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.errors import LedgerUnavailable, Refused, Uncertified
@@ -357,7 +357,8 @@ class EntryWatcher:
             self._opened(result)
 
     def _without_broker(self, error: BrokerError) -> None:
-        self._enter(Phase.BLOCKED, "broker", str(error))
+        limited = isinstance(error, BrokerRateLimited)
+        self._enter(Phase.BLOCKED, "budget" if limited else "broker", str(error))
         self._pause.begin(self._monotonic())
 
     def _opened(self, result: EntryResult) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from stealer.broker.interface import Broker, BrokerMisconfigured
-from stealer.connect import connect, connect_broker
+from stealer.connect import connect, connect_broker, connect_budget
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Entries
 from stealer.errors import LedgerMisconfigured, LedgerUnavailable
@@ -59,7 +59,8 @@ def run_entry(
         client = connect(settings, name=f"watcher-{name}")
         coordinator = WorkStealingCoordinator(client, settings, owner=f"{default_owner()}:{name}")
         coordinator.require_rights()
-        entries = Entries(coordinator, broker or connect_broker(settings), should_stop=stop.is_set)
+        broker = broker or connect_broker(settings, connect_budget(settings, who=f"watcher-{name}"))
+        entries = Entries(coordinator, broker, should_stop=stop.is_set)
         for setting, (here, there) in coordinator.policy_drift().items():
             log.warning("policy: %s is %s here but %s for this account", setting, here, there)
         watcher = EntryWatcher(

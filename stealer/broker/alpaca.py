@@ -23,9 +23,11 @@ from uuid import UUID
 
 from stealer.broker import convert
 from stealer.broker.answers import ErrorAnswer, refusal_kind
-from stealer.broker.client import AlpacaClient, Call, Clients
+from stealer.broker.calls import Admission, Call, CallBudget
+from stealer.broker.client import AlpacaClient, Clients, Request
 from stealer.broker.endpoints import choose_endpoints
 from stealer.broker.interface import (
+    BrokerBudgetSpent,
     BrokerError,
     BrokerMalformed,
     BrokerNotFound,
@@ -89,6 +91,8 @@ class AlpacaBroker:
     :param trading_url: server without version, e.g. a simulator's; None is Alpaca's own.
     :param data_url: market data server; None is Alpaca's, or *trading_url* if that is not Alpaca.
     :param stock_feed: Alpaca's data feed for stocks (``iex``, ``sip``); None: the account's own.
+    :param call_budget: the requests its account has left; None: every call goes out.
+    :param patience: seconds a read may wait for that budget; :param tell: is told of each wait.
     :raises BrokerMisconfigured: keys missing, or an address that contradicts *live*.
     """
 
@@ -104,12 +108,16 @@ class AlpacaBroker:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         retries: ReadRetries = DEFAULT_RETRIES,
         stock_feed: str | None = None,
+        call_budget: CallBudget | None = None,
+        patience: float = 0.0,
+        tell: Callable[[str], object] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.endpoints = choose_endpoints(live, trading_url, data_url)
+        admission = Admission(call_budget, patience, sleep, tell)
         self._client = AlpacaClient(
-            api_key, secret_key, self.endpoints, timeouts, retries, sleep, now
+            api_key, secret_key, self.endpoints, timeouts, retries, sleep, now, admission
         )
         self._crypto = crypto_symbols
         self._stock_feed = stock_feed
@@ -137,10 +145,14 @@ class AlpacaBroker:
         fields = order_fields(order, self._crypto)
         exchange = Exchange(guard)
         try:
-            raw = self._client.write_once(exchange, lambda c: c.trading.post("/orders", fields))
+            raw = self._client.write_once(
+                exchange, lambda c: c.trading.post("/orders", fields), Call.SUBMIT
+            )
             result = self._accepted(order, raw, exchange)
         except APIError as error:
             result = self._refused(order, self._client.error_answer(error))
+        except BrokerBudgetSpent as error:
+            result = SubmitResult(Outcome.DENIED, kind="rate_limited", message=str(error))
         except Exception as error:  # whatever it is: only the wire knows if the order left
             result = self._broken(exchange, error)
         log_submit(order, result)
@@ -196,11 +208,15 @@ class AlpacaBroker:
 
         exchange = Exchange()
         try:
-            self._client.write_once(exchange, lambda c: c.trading.cancel_order_by_id(order_id))
+            self._client.write_once(
+                exchange, lambda c: c.trading.cancel_order_by_id(order_id), Call.CANCEL
+            )
             outcome = Outcome.CONFIRMED if exchange.succeeded else Outcome.UNRESOLVED
             result = CancelResult(outcome, message=f"the broker answered {exchange.status}")
         except APIError as error:
             result = cancel_refused(self._client.error_answer(error))
+        except BrokerBudgetSpent as error:
+            result = CancelResult(Outcome.DENIED, message=str(error))
         except Exception as error:  # as in submit
             reason = self._client.reason(error)
             result = CancelResult(Outcome.UNRESOLVED, message=f"cancel: {reason}")
@@ -227,9 +243,10 @@ class AlpacaBroker:
             raise BrokerMalformed(f"{what}: the broker answered about order {found.id!r}")
         return found
 
-    def _one_order(self, what: str, call: Call) -> BrokerOrder | None:
+    def _one_order(self, what: str, request: Request) -> BrokerOrder | None:
         try:
-            return convert.order_record(self._client.read(what, call), self._crypto)
+            raw = self._client.read(what, request, Call.LOOK_UP)
+            return convert.order_record(raw, self._crypto)
         except BrokerNotFound:
             return None
 
@@ -265,26 +282,32 @@ class AlpacaBroker:
         params["nested"] = "false"  # legs of a bracket are orders of their own
         if after is not None:
             params["after"] = after
-        raw = self._client.read("list open orders", lambda c: c.trading.get("/orders", params))
+        raw = self._client.read(
+            "list open orders", lambda c: c.trading.get("/orders", params), Call.ACCOUNT
+        )
         return convert.list_of(raw, "open orders")
 
     def latest_client_ids(self) -> tuple[str, ...]:
         """Of the newest 500 orders, whatever became of them; what else they say is not read."""
         params = {"status": "all", "limit": PAGE_SIZE, "direction": "desc", "nested": "false"}
-        raw = self._client.read("list latest orders", lambda c: c.trading.get("/orders", params))
+        raw = self._client.read(
+            "list latest orders", lambda c: c.trading.get("/orders", params), Call.ACCOUNT
+        )
         rows = convert.list_of(raw, "latest orders")
         return tuple(str(row.get("client_order_id")) for row in rows if isinstance(row, dict))
 
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Every open position."""
-        raw = self._client.read("read positions", lambda c: c.trading.get_all_positions())
+        raw = self._client.read(
+            "read positions", lambda c: c.trading.get_all_positions(), Call.ACCOUNT
+        )
         rows = convert.list_of(raw, "positions")
         return tuple(convert.position_record(row, self._crypto) for row in rows)
 
     def account(self) -> BrokerAccount:
         """The account's figures in dollars."""
         return convert.account_record(
-            self._client.read("read account", lambda c: c.trading.get_account())
+            self._client.read("read account", lambda c: c.trading.get_account(), Call.ACCOUNT)
         )
 
     def snapshot(self, between: Callable[[], None] = lambda: None) -> AccountSnapshot:
@@ -312,7 +335,8 @@ class AlpacaBroker:
         """One request; again without the symbols the broker names as unknown, so that one bad
         symbol blinds no other."""
         try:
-            raw = self._client.read(f"read {len(symbols)} quotes", lambda c: call(c, symbols))
+            what = f"read {len(symbols)} quotes"
+            raw = self._client.read(what, lambda c: call(c, symbols), Call.QUOTES)
         except BrokerRefused as refusal:
             words = _SYMBOL_IN_TEXT.findall(refusal.message)
             bad = {canonical_from_broker(word.rstrip("./")) for word in words} & set(symbols)
@@ -345,7 +369,9 @@ class AlpacaBroker:
         """What may be ordered of *symbol*: one request (``stealer.asset_rules`` shares answers)."""
         name = canonical_from_broker(symbol)
         path = quote(symbol_for_broker(name, self._crypto), safe="")
-        raw = self._client.read(f"read asset {name}", lambda c: c.trading.get_asset(path))
+        raw = self._client.read(
+            f"read asset {name}", lambda c: c.trading.get_asset(path), Call.READ
+        )
         asset = convert.asset_record(raw)
         if asset.symbol != name:
             raise BrokerMalformed(f"asset {name}: the broker answered about {asset.symbol}")
@@ -354,7 +380,7 @@ class AlpacaBroker:
     def clock(self) -> MarketClock:
         """The stock exchange's clock."""
         return convert.clock_record(
-            self._client.read("read clock", lambda c: c.trading.get_clock())
+            self._client.read("read clock", lambda c: c.trading.get_clock(), Call.READ)
         )
 
     def market_is_open(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,19 @@ import requests
 from urllib3.exceptions import HTTPError as WireError
 
 from stealer.broker.answers import Cleaner, ErrorAnswer, read_error
+from stealer.broker.calls import Admission, Answered, Call
 from stealer.broker.endpoints import Endpoints
 from stealer.broker.failures import read_failure, reason_of
 from stealer.broker.interface import BrokerMisconfigured, BrokerUnavailable, RequestBudget
 from stealer.broker.retries import ReadRetries, read_retrying
-from stealer.broker.transport import BoundedAdapter, Exchange, Timeouts, budget_from, recording
+from stealer.broker.transport import (
+    BoundedAdapter,
+    Exchange,
+    Timeouts,
+    budget_from,
+    recording,
+    seconds_to_reset,
+)
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
@@ -51,7 +60,8 @@ class Clients:
     crypto: CryptoHistoricalDataClient
 
 
-Call = Callable[[Clients], object]
+#: One call of alpaca-py.
+Request = Callable[[Clients], object]
 
 
 def preload() -> None:
@@ -72,6 +82,7 @@ class AlpacaClient:
     """Raw calls on one account; safe for threads and across forks. Holds the keys, shows none.
 
     :param sleep: waits that many seconds; :param now: unix seconds.
+    :param admission: whom each call asks for a request of the account's API budget.
     """
 
     def __init__(
@@ -83,6 +94,7 @@ class AlpacaClient:
         retries: ReadRetries,
         sleep: Callable[[float], None],
         now: Callable[[], float],
+        admission: Admission,
     ) -> None:
         if not api_key or not secret_key:
             raise BrokerMisconfigured("Alpaca keys: both the key id and the secret must be given")
@@ -92,52 +104,61 @@ class AlpacaClient:
         self._clean = Cleaner(self._keys)
         self._timeouts, self._retries = timeouts, retries
         self._sleep, self._now = sleep, now
+        self.admission = admission
         self._made: Clients | None = None
         self._making = threading.Lock()
 
     def __repr__(self) -> str:
         return f"AlpacaClient({self.endpoints.trading_url})"
 
-    def read(self, what: str, call: Call) -> object:
+    def read(self, what: str, request: Request, call: Call) -> object:
         """The raw JSON answer to one read, repeated within bounds (:mod:`.retries`).
 
         :param what: begins the sentence of an error: "read account".
+        :param call: what it is for; each attempt is a request of the API budget.
         :raises BrokerError: the family of :mod:`.interface`.
         """
         retrying = read_retrying(self._retries, self._sleep, self._now)
-        return retrying(self._read_once, what, call)
+        return retrying(self._read_once, what, request, call)
 
-    def _read_once(self, what: str, call: Call) -> object:
+    def _read_once(self, what: str, request: Request, call: Call) -> object:
         clients = self.clients()
         from alpaca.common.exceptions import APIError
 
-        exchange = Exchange()
+        self.admission.enter(what, call)
+        exchange, began = Exchange(), time.monotonic()
         try:
             with recording(exchange):
-                answer = call(clients)
+                answer = request(clients)
         except APIError as error:
             budget = budget_from(exchange.headers)
             raise read_failure(what, self.error_answer(error), budget) from None
         except _WIRE_FAILURES as error:
             raise BrokerUnavailable(f"{what}: {self.reason(error)}") from None
         finally:
-            self.note_budget(exchange)
+            self._note(exchange, call, began, asked=True)
         if not exchange.succeeded:
             raise BrokerUnavailable(f"{what}: the broker answered {exchange.status}")
         return answer
 
-    def write_once(self, exchange: Exchange, call: Call) -> object:
+    def write_once(self, exchange: Exchange, request: Request, call: Call) -> object:
         """The raw answer to one POST or DELETE, sent at most once; *exchange* tells how far it got.
 
+        It asks for no budget: what it used is counted afterwards.
+
+        :raises BrokerBudgetSpent: nothing was sent, the broker refuses everything for a while.
         :raises alpaca.common.exceptions.APIError: an answer from 400 up.
         :raises Exception: whatever broke on the way.
         """
         clients = self.clients()
+        self.admission.enter_held(call)
+        began = time.monotonic()
         try:
             with recording(exchange):
-                return call(clients)
+                return request(clients)
         finally:
-            self.note_budget(exchange)
+            if not exchange.certainly_not_sent:
+                self._note(exchange, call, began, asked=False)
 
     def error_answer(self, error: Any) -> ErrorAnswer:
         """What an APIError says, without its ``code`` and ``message``: they raise on HTML."""
@@ -147,9 +168,13 @@ class AlpacaClient:
         """Why a call failed, in a few words without keys."""
         return reason_of(error, self._timeouts, self._clean)
 
-    def note_budget(self, exchange: Exchange) -> None:
-        """Keep the request budget the answer stated, if it stated one."""
-        self.budget = budget_from(exchange.headers) or self.budget
+    def _note(self, exchange: Exchange, call: Call, began: float, *, asked: bool) -> None:
+        """Keep the request budget the answer stated, and tell who shares it."""
+        stated = budget_from(exchange.headers)
+        self.budget = stated or self.budget
+        reset_in = seconds_to_reset(exchange.headers, self._now())
+        answer = Answered(stated, reset_in, exchange.status, time.monotonic() - began)
+        self.admission.left(call, answer, asked=asked)
 
     def clients(self) -> Clients:
         """alpaca-py's clients, made at first use and again in a forked child."""

@@ -65,6 +65,20 @@ class BrokerRateLimited(BrokerError):
         self.reset_at = reset_at
 
 
+class BrokerBudgetSpent(BrokerRateLimited):
+    """Not sent: what is left of the account's API budget is kept for more urgent calls, or the
+    broker refuses everything until its reset. ``wait_seconds``: until asking again may help."""
+
+    def __init__(self, what: str, wait_seconds: float) -> None:
+        BrokerError.__init__(
+            self,
+            f"{what}: not sent, the account's API budget has none left for this now; "
+            "`stealer status` shows it",
+        )
+        self.reset_at = None
+        self.wait_seconds = wait_seconds
+
+
 class BrokerUnauthorized(BrokerError):
     """The keys were refused. Paper keys work on the paper server only, live keys on live."""
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from tenacity import (
     RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
     stop_before_delay,
     wait_random_exponential,
 )
 
-from stealer.broker.interface import BrokerRateLimited, BrokerUnavailable
+from stealer.broker.interface import BrokerBudgetSpent, BrokerRateLimited, BrokerUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,13 @@ class ReadRetries:
     longest_wait: float = 4.0
     reset_spread: float = 0.5  #: processes released by one reset come back spread over this long
     total: float = 15.0
+
+
+def _may_pass(error: BaseException) -> bool:
+    """True for what another attempt may not meet. A wait for the API budget was waited already."""
+    if isinstance(error, BrokerBudgetSpent):
+        return False
+    return isinstance(error, BrokerUnavailable | BrokerRateLimited)
 
 
 def read_retrying(
@@ -65,7 +72,7 @@ def read_retrying(
     return Retrying(
         stop=stop_after_attempt(policy.attempts) | stop_before_delay(policy.total),
         wait=wait,
-        retry=retry_if_exception_type((BrokerUnavailable, BrokerRateLimited)),
+        retry=retry_if_exception(_may_pass),
         sleep=sleep,
         before_sleep=tell,
         reraise=True,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -154,6 +155,22 @@ def budget_from(headers: Mapping[str, str]) -> RequestBudget | None:
     if limit is None and remaining is None and reset_at is None:
         return None
     return RequestBudget(limit, remaining, None if reset_at is None else float(reset_at))
+
+
+def seconds_to_reset(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds from the answer's own date to the reset it states; None when it states none.
+
+    On the broker's clock alone, if it sends a date: in whole seconds, so up to one too many. Else
+    by *now*, unix seconds here.
+    """
+    reset_at = _whole(headers.get("X-RateLimit-Reset"))
+    if reset_at is None:
+        return None
+    try:
+        date = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        date = now
+    return max(reset_at - date, 0.0)
 
 
 def _whole(text: str | None) -> int | None:

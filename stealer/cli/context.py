@@ -6,6 +6,7 @@ Tests replace the two factories: ``runner.invoke(main, [...], obj=App(connect=..
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from stealer.cli.operator import Operator
     from stealer.cli.out import Out
     from stealer.settings import Settings
+
+#: Seconds for which a command may wait for the account's API budget.
+PATIENCE_SECONDS = 10.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,11 +43,23 @@ def connect_broker(settings: Settings) -> Broker:
     """
     import logging
 
+    from stealer.budget import AS_PERSON
     from stealer.connect import connect_broker as connect
+    from stealer.connect import connect_budget
+    from stealer.errors import LedgerMisconfigured
 
-    # Its repeats are for logs; a person is told how it ended.
-    logging.getLogger("stealer.broker").addHandler(logging.NullHandler())
-    return connect(settings)
+    # Its repeats are for logs; a person is told how it ended, and what is waited for.
+    for name in ("stealer.broker", "stealer.budget"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    try:
+        budget = connect_budget(settings, who=f"command-{os.getpid()}", role=AS_PERSON)
+    except LedgerMisconfigured:  # said by whatever needs Redis; the broker can be asked without
+        budget = None
+    return connect(settings, budget, patience=PATIENCE_SECONDS, tell=_say)
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"stealer: {sentence}", err=True)
 
 
 @dataclass

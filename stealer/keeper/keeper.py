@@ -36,6 +36,7 @@ class Keeper:
 
     :param lease_seconds: a standby takes over this long after the last renewal.
     :param sleep, monotonic: the clock, in seconds.
+    :param pace: from the seconds between passes that were asked for to those that can be had.
     :param pause: waits for positions that lag; a stop must not cut it short, or an account would be
         published that counts a fill zero times.
     :param open_streams: connects to the broker's streams while this keeper leads; None: all is
@@ -50,6 +51,7 @@ class Keeper:
         lease_seconds: float = 10.0,
         sleep: Callable[[float], object] = time.sleep,
         pause: Callable[[float], object] = time.sleep,
+        pace: Callable[[float], float] = lambda seconds: seconds,
         monotonic: Callable[[], float] = time.monotonic,
         open_streams: OpenStreams | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Keeper:
         self._broker = broker
         self._sleep = sleep
         self._pause = pause
+        self._pace = pace
         self._monotonic = monotonic
         self.leadership = Leadership(coordinator, lease_seconds, monotonic)
         self._streaming = (
@@ -83,7 +86,8 @@ class Keeper:
                 self._resolved("ledger")
             except LedgerUnavailable as error:
                 self._complain("ledger", error)
-            self._sleep(max(poll_seconds - (self._monotonic() - started), 0.05))
+            took = self._monotonic() - started
+            self._sleep(max(self._pace(poll_seconds) - took, 0.05))
         self._streaming.stand_by()
         try:
             self.leadership.release()

@@ -6,15 +6,17 @@ import logging
 from functools import partial
 
 from stealer.access import Role
-from stealer.connect import connect, connect_broker, connect_streams
+from stealer.budget import AS_KEEPER
+from stealer.connect import connect, connect_broker, connect_budget, connect_streams
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.keeper.keeper import Keeper
+from stealer.keeper.pace import Pace, slowest
 from stealer.settings import Settings
 from stealer.signals import StopFlag, on_stop
 
 log = logging.getLogger(__name__)
 
-#: Seconds between passes: without streams, five requests a pass stay below Alpaca's 200 a minute.
+#: Seconds between passes, if the account's API budget allows it (see ``pace``).
 POLL_SECONDS = 2.0
 
 
@@ -30,12 +32,15 @@ def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = 
     for name, (here, there) in coordinator.policy_drift().items():
         log.warning("policy: %s is %s here but %s for this account", name, here, there)
     stop = StopFlag()
+    budget = connect_budget(settings, who=f"keeper-{coordinator.owner}", role=AS_KEEPER)
+    lease_seconds = max(4 * poll_seconds, 3.0, 2 * settings.position_lag_seconds)
     keeper = Keeper(
         coordinator,
-        connect_broker(settings),
-        lease_seconds=max(4 * poll_seconds, 3.0, 2 * settings.position_lag_seconds),
+        connect_broker(settings, budget, patience=0.0),
+        lease_seconds=lease_seconds,
         sleep=stop.wait,
         open_streams=partial(connect_streams, settings) if settings.streams and not once else None,
+        pace=Pace(budget, slowest(settings.account_stale_seconds, lease_seconds)),
     )
     if once:
         try:

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from stealer.broker.interface import Broker, BrokerError
+from stealer.broker.interface import Broker, BrokerError, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import Refused
 from stealer.keeper.reconcile import Reconciler
@@ -90,7 +90,12 @@ class Sweeper:
         if now < due:
             return
         self._delete_at[claim.id] = now + REPEAT_DELETE_SECONDS
-        order = self._reconciler.look_up(claim)
+        try:
+            order = self._reconciler.look_up(claim)
+        except BrokerRateLimited:
+            if claim.order_id:  # a cancel waits for no budget; how the order ends shows later
+                self._broker.cancel(claim.order_id)
+            raise
         if order is not None and not order.is_terminal:
             self._broker.cancel(order.id)
 

@@ -13,6 +13,7 @@ Reply {'granted'|'steal', id, fence, deadline_ms, fund, fund_crypto, pnl, inheri
        then id, symbol, order id, pnl for each victim}
       {'denied', reason, detail, retry after ms} ]]
 --@include prelude
+--@include budget
 --@include identity
 --@include ledger
 --@include policy
@@ -78,6 +79,12 @@ if L.halted ~= '' then return denied('halted', L.halted) end
 if not account_fresh() then
   return denied('stale_account', L.account_ms == 0 and 'no account snapshot was ever published'
       or 'the account snapshot is ' .. words((NOW - L.account_ms) / 1000) .. ' s old')
+end
+-- No victim may die for an order that the broker's limit will refuse.
+local short = budget_wait(load_budget('trading'), 'submit')
+if short > 0 then
+  return denied('no_budget', 'the account\'s API budget has no order left for '
+      .. words(short / 1000) .. ' s', short)
 end
 local pause = redis.call('PTTL', K.refused(slot))
 if pause > 0 then

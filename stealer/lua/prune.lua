@@ -1,4 +1,5 @@
---[[ prune: take out what has expired by its own word: forecasts, waiters, watched symbols, statuses.
+--[[ prune: take out what has expired by its own word: forecasts, waiters, watched symbols, statuses,
+and who waited for the API budget.
 
 KEYS 1 account prefix   ARGV watcher status age ms
 Reply {'ok', forecasts withdrawn} ]]
@@ -24,4 +25,5 @@ for i = 1, #statuses, 2 do
   if NOW - seen > num(ARGV[1]) then redis.call('HDEL', K.watchers, statuses[i]) end
 end
 redis.call('ZREMRANGEBYSCORE', K.watched, '-inf', int(NOW))
+redis.call('ZREMRANGEBYSCORE', K.budget_waiting, '-inf', int(NOW))
 return {'ok', int(#expired)}

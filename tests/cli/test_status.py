@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from stealer.broker.calls import Call
+from stealer.budget import ApiBudget
 from tests.cli.conftest import Desk
 
 
@@ -53,6 +57,31 @@ def test_keeper_halt_states_waiters_and_denials_are_counted(busy: Desk) -> None:
     assert view["waiters"][0]["need"] == "3000"
     assert view["denied"] == {"pnl_not_better": 1}
     assert view["counters"]["work_steal_attempts_total"] == 1
+
+
+def test_the_api_budget_is_shown_and_who_waits_for_it(busy: Desk) -> None:
+    assert "the broker has not said yet how much it takes" in busy.run("status").stdout
+    budget = ApiBudget(busy.client, "paper", who="watcher AAPL")
+    now = busy.coordinator.now_ms()
+    window: Any = {"known": 1, "limit": 40, "used": 33, "ends": now + 25_000}
+    busy.client.hset(busy.key("budget"), mapping=window)
+    assert budget.take(Call.READ) > 0
+    view = busy.json("status")
+    trading, data = view["api"]
+    assert (trading["interface"], trading["left"], trading["limit"]) == ("trading", 7, 40)
+    assert 20 < trading["reset_seconds"] <= 25
+    assert (data["interface"], data["known"]) == ("market data", False)
+    (waiter,) = view["api_waiting"]
+    assert (waiter["who"], waiter["call"]) == ("watcher-AAPL", "read")
+    assert view["counters"]["api_refused_total"] == 1
+    shown = busy.run("status").stdout
+    assert "trading: 7 of 40 requests left, reset in 2" in shown
+    assert "watcher-AAPL read" in shown
+
+    busy.client.hset(busy.key("budget"), "held", str(now + 20_000))
+    assert "trading: REFUSED (429), nothing is sent for" in busy.run("status").stdout
+    busy.client.hset(busy.key("budget"), mapping={"ends": now - 1, "held": 0})
+    assert "trading: 40 of 40 requests left" in busy.run("status").stdout
 
 
 def test_a_host_configured_differently_sees_its_drift(busy: Desk) -> None:

@@ -31,6 +31,14 @@ def cooling(desk: Desk) -> None:
     desk.client.set(desk.keys.of("cooldown", "AAPL"), "stolen", px=60_000)
 
 
+def no_budget(desk: Desk) -> None:
+    """Only cancels may still use what the broker takes in this minute."""
+    full(desk)
+    ends = desk.coordinator.now_ms() + 30_000
+    fields = {"known": 1, "limit": 20, "used": 19, "ends": ends}
+    desk.client.hset(desk.keys.budget, mapping=fields)
+
+
 def only_own_symbol(desk: Desk) -> None:
     desk.open("MSFT", pnl=0.1, usd=20_000, strategy="other")
 
@@ -39,6 +47,7 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], dict[str, object], str]] = {
     "another server": (Desk.another_server, {}, "uncertified"),
     "halted": (halted, {}, "halted"),
     "an old account": (lambda desk: desk.age_account(16), {}, "stale_account"),
+    "no API budget": (no_budget, {}, "no_budget"),
     "no quote": (lambda desk: None, {"away": None}, "stale_quote"),
     "slot taken": (lambda desk: desk.reserve("MSFT", usd=10), {}, "duplicate"),
     "nothing open": (lambda desk: desk.reserve("AAPL", usd=20_000), {}, "no_capacity"),

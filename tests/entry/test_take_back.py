@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from stealer.entry import Ending
+from stealer.broker.interface import BrokerBudgetSpent
+from stealer.entry import REPEAT_CANCEL_SECONDS, Ending
 from stealer.evidence import BrokerOrder
 from stealer.model import Claim, State
 from tests.entry.scripted import LOST, VANISHED
@@ -164,3 +165,22 @@ def test_settle_follows_partial_fills_and_never_goes_back(stage: Stage) -> None:
     stage.coordinator.confirm(claim, replace(older))  # an older sighting arrives late
     assert stage.desk.now(claim).filled_qty == 5
     stage.assert_charged(1_000)
+
+
+def test_without_budget_for_a_look_up_it_is_canceled_all_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = opened(stage)
+
+    def spent(client_order_id: str) -> BrokerOrder | None:
+        raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.broker, "order_by_client_id", spent)
+        assert not stage.entries.take_back(claim, "stop", REPEAT_CANCEL_SECONDS - 0.5)
+
+    assert stage.broker.cancels == [f"id-{claim.id}"], "once, not at every look"
+    assert stage.desk.state(claim) == "evicting"
+    stage.assert_charged(1_000)
+    stage.entries.settle(claim.id)
+    stage.assert_nothing_left()

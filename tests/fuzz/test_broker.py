@@ -271,14 +271,14 @@ class Canned:
         self.edge._client.read = self._read  # type: ignore[method-assign]
         self.edge._client.write_once = self._write  # type: ignore[method-assign]
 
-    def _read(self, what: str, call: object) -> object:
+    def _read(self, what: str, request: object, call: object) -> object:
         answer = self._draw(what)
         self.answers.append((what, answer))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _write(self, exchange: Any, call: object) -> object:
+    def _write(self, exchange: Any, request: object, call: object) -> object:
         exchange.status = 200
         return self._draw("write")
 

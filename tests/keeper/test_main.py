@@ -14,7 +14,7 @@ from tests.keeper.account import AccountBroker
 def test_a_single_pass_gives_the_lease_up_for_the_next(
     redis_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "connect_broker", lambda settings: AccountBroker())
+    monkeypatch.setattr(main, "connect_broker", lambda *_, **__: AccountBroker())
     settings = Settings(redis_url=redis_server.url, account="once")
 
     assert main.run(settings, once=True) == 0

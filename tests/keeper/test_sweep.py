@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stealer.broker.interface import BrokerBudgetSpent
+from stealer.evidence import BrokerOrder
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.sweep import REPEAT_DELETE_SECONDS
 from stealer.model import Claim, State
@@ -193,4 +195,29 @@ def test_two_keepers_sweeping_at_once_do_no_harm(
     keeper.run_once()
 
     assert desk.coordinator.claim_ids() == []
+    assert desk.charged() == 0
+
+
+def test_without_budget_for_a_look_up_the_delete_is_repeated_all_the_same(
+    desk: Desk,
+    keeper: Keeper,
+    broker: AccountBroker,
+    manual_clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claim = opened(desk, broker)
+    desk.coordinator.evict(claim, "operator", by="a test")
+    keeper.run_once()
+    manual_clock.advance(REPEAT_DELETE_SECONDS)
+
+    def spent(client_order_id: str) -> BrokerOrder | None:
+        raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "order_by_client_id", spent)
+        keeper.run_once()
+
+    assert broker.cancels == [claim.order_id]
+    assert desk.state(claim) == "evicting"
+    keeper.run_once()
     assert desk.charged() == 0

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from stealer.cli.context import App, common_options, pass_app
 from stealer.cli.out import Column, Out, printable
-from stealer.cli.views.account import Account, Pool, account
+from stealer.cli.views.account import Account, ApiWindow, Pool, account
 from stealer.cli.words import dollars, money, plural, pnl, span
 
 #: Cells of a capacity bar, narrow and wide, and the width from which it is wide.
@@ -212,6 +212,12 @@ def _activity(view: Account) -> Iterator[Text]:
     )
     more = f" and {len(view.waiters) - 4} more" if len(view.waiters) > 4 else ""
     yield _line("waiting", (shown + more) or "nobody")
+    for window in view.api:
+        yield _api(window)
+    waits = [f"{w.who} {w.call} {span(w.seconds_left)}" for w in view.api_waiting]
+    if waits:
+        more = f" and {len(waits) - 4} more" if len(waits) > 4 else ""
+        yield _line("api waits", ", ".join(waits[:4]) + more, "yellow")
     counted = view.counters
     steals, tried = counted["work_steal_success_total"], counted["work_steal_attempts_total"]
     fights = counted["work_steal_fights_detected"]
@@ -223,6 +229,21 @@ def _activity(view: Account) -> Iterator[Text]:
     yield _line("granted", f"{counted['granted_total']:,}")
     denied = sorted(view.denied.items(), key=lambda item: (-item[1], item[0]))
     yield _line("denied", ", ".join(f"{count:,} {name}" for name, count in denied) or "never")
+
+
+def _api(window: ApiWindow) -> Text:
+    """One budget of requests."""
+    if not window.known:
+        return _line("api", f"{window.interface}: the broker has not said yet how much it takes")
+    if window.held_seconds:
+        held = f"{window.interface}: REFUSED (429), nothing is sent for {span(window.held_seconds)}"
+        return _line("api", held, "bold red")
+    if not window.limit:
+        return _line("api", f"{window.interface}: no limit")
+    words = f"{window.interface}: {window.left:,} of {window.limit:,} requests left"
+    if window.reset_seconds is not None:
+        words += f", reset in {span(window.reset_seconds)}"
+    return _line("api", words, "" if window.left else "yellow")
 
 
 def _warnings(view: Account) -> Iterator[Text]:

@@ -54,6 +54,30 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiWindow:
+    """What the broker still takes in this minute; ``known`` once one of its answers has said so.
+
+    ``limit`` 0 is none. ``reset_seconds`` None: nothing was sent in this minute.
+    """
+
+    interface: str
+    known: bool
+    limit: int
+    left: int
+    reset_seconds: float | None
+    held_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApiWaiter:
+    """A process that was told to ask again for a call of this kind."""
+
+    who: str
+    call: str
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything ``stealer status`` shows. Ages in seconds; None when there is nothing to date."""
 
@@ -76,6 +100,8 @@ class Account:
     claims: dict[str, int]
     waiters: tuple[Waiter, ...]
     watchers: int
+    api: tuple[ApiWindow, ...]
+    api_waiting: tuple[ApiWaiter, ...]
     counters: dict[str, int]
     denied: dict[str, int]
     drift: dict[str, dict[str, str]]
@@ -115,6 +141,8 @@ def account(ledger: Operator) -> Account:
         claims=_states(reader),
         waiters=waiters(reader, now),
         watchers=len(reader.hash("watchers").values),
+        api=tuple(api_window(reader, name, now) for name in ("budget", "data_budget")),
+        api_waiting=api_waiters(reader, now),
         counters=counters,
         denied=denied,
         drift=_drift(ledger, reader.hash("policy")),
@@ -187,6 +215,30 @@ def waiters(reader: Reader, now_ms: int) -> tuple[Waiter, ...]:
     return tuple(result)
 
 
+def api_window(reader: Reader, name: str, now_ms: int) -> ApiWindow:
+    """The budget at *name*, which has begun anew when its end has come."""
+    book = reader.hash(name)
+    limit, ends = book.whole("limit"), book.whole("ends")
+    used = book.whole("used") if ends > now_ms else 0
+    return ApiWindow(
+        "market data" if name == "data_budget" else "trading",
+        book.text("known") == "1",
+        limit,
+        max(limit - used, 0),
+        (ends - now_ms) / 1000 if ends > now_ms else None,
+        max(book.whole("held") - now_ms, 0) / 1000,
+    )
+
+
+def api_waiters(reader: Reader, now_ms: int) -> tuple[ApiWaiter, ...]:
+    """Who waits for the budget; one whose time has come has asked again, or is gone."""
+    rows = [
+        (member.rpartition(" "), until - now_ms)
+        for member, until in reader.ranked("budget_waiting")
+    ]
+    return tuple(ApiWaiter(who, call, left / 1000) for (who, _, call), left in rows if left > 0)
+
+
 def _states(reader: Reader) -> dict[str, int]:
     """How many claims are in each state; those that cannot be read are counted as such."""
     key = reader.keys.claims
@@ -209,6 +261,8 @@ MAIN_COUNTERS = (
     "work_steal_fights_detected",
     "orders_protected_total",
     "granted_total",
+    "api_refused_total",
+    "api_429_total",
 )
 
 

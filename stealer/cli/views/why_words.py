@@ -225,6 +225,10 @@ def _over(case: Case) -> Sentences:
         yield "That is over: its next try gets further."
 
 
+def _budget(case: Case) -> Sentences:
+    yield "The broker takes so many requests a minute; orders go on at the reset (stealer status)."
+
+
 _REASONS: dict[str, Callable[[Case], Sentences]] = {
     "not_close_enough": _distance,
     "no_capacity": _capacity,
@@ -238,6 +242,7 @@ _REASONS: dict[str, Callable[[Case], Sentences]] = {
     "disabled": _off,
     "dry_run": _dry,
     "too_many_candidates": _too_many,
+    "no_budget": _budget,
     "halted": _over,
     "stale_account": _over,
     "uncertified": _over,
