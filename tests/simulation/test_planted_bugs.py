@@ -11,7 +11,7 @@ from stealer import scripts
 FIRST_SEEDS: dict[str, int] = {
     "unresolved-is-absent": 692,
     "snapshot-ignores-lag": 312,
-    "404-frees-at-once": 58,
+    "404-frees-at-once": 38,
     "acquire-forgets": 9,
     "any-better-pnl": 3,
     "cancel-request-frees": 0,
@@ -24,7 +24,7 @@ FIRST_SEEDS: dict[str, int] = {
     "near-fill-not-protected": 0,
     "no-bar": 19,
     "no-earmark": 0,
-    "no-cooldown": 181,
+    "no-cooldown": 70,
     "no-fence": 0,
     "no-identity": 2,
     "orphan-without-cause": 30,
