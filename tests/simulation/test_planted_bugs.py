@@ -9,9 +9,9 @@ from stealer import scripts
 
 #: A seed below 2,000 that shows each bug (docs/simulation.md); the search begins there.
 FIRST_SEEDS: dict[str, int] = {
-    "unresolved-is-absent": 692,
+    "unresolved-is-absent": 967,
     "snapshot-ignores-lag": 312,
-    "404-frees-at-once": 58,
+    "404-frees-at-once": 239,
     "acquire-forgets": 9,
     "any-better-pnl": 3,
     "cancel-request-frees": 0,
@@ -24,7 +24,7 @@ FIRST_SEEDS: dict[str, int] = {
     "near-fill-not-protected": 0,
     "no-bar": 19,
     "no-earmark": 0,
-    "no-cooldown": 38,
+    "no-cooldown": 95,
     "no-fence": 0,
     "no-identity": 2,
     "orphan-without-cause": 30,
