@@ -28,11 +28,12 @@ for _, key in ipairs({K.claims, K.open, K.heirless, K.deadlines, K.beats, K.unab
   oust(key, 'zset', true)
 end
 for _, key in ipairs({K.slots, K.policy}) do oust(key, 'hash', true) end
-for _, key in ipairs({K.waiters, K.watched, K.forecasts, K.forecasts_crypto, K.forecast_expiry}) do
+for _, key in ipairs({K.waiters, K.watched, K.forecasts, K.forecasts_crypto, K.forecast_expiry,
+    K.budget_waiting}) do
   oust(key, 'zset')
 end
 for _, key in ipairs({K.waiting, K.forecast_info, K.quotes, K.counters, K.decisions, K.tiers,
-    K.watchers}) do
+    K.watchers, K.placed, K.budget, K.data_budget}) do
   oust(key, 'hash')
 end
 for _, key in ipairs({K.steals, K.dry_steals, K.audit}) do oust(key, 'stream') end
