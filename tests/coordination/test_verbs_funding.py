@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from stealer.errors import Underfunded
+from stealer.errors import Refused, Underfunded
 from stealer.model import Claim, Decision, Verdict
-from tests.coordination.desk import Desk
+from tests.coordination.desk import Desk, micro
 
 
 def steal(desk: Desk, symbol: str = "MSFT", pnl: float = 9.0, usd: float = 10_000) -> Decision:
@@ -226,3 +226,21 @@ def test_a_partly_filled_victim_helps_with_its_rest_only(desk: Desk) -> None:
     desk.fill(a, Decimal(60))
     decision = steal(desk, usd=5_000)
     assert [victim.id for victim in decision.victims] == [b.id], "A's 4,000 would not do"
+
+
+def test_a_funded_claim_is_not_asked_to_cover_a_deficit_of_the_account(desk: Desk) -> None:
+    """Its victim gave it what it lacked; that the account is overdrawn now is `launch`'s to say."""
+    victim = desk.open("AAPL", pnl=1.0, usd=16_000)
+    desk.open("TSLA", pnl=1.5, usd=1_000)
+    desk.market("MSFT")
+    thief = desk.acquire("MSFT", pnl=9.0, usd=4_000).claim
+    assert thief
+    desk.cancel(victim.id, filled=150)
+    desk.client.hincrby(desk.keys.ledger, "limit_total", -micro(1_000))
+    assert desk.free() == -1_000
+
+    funded = desk.coordinator.topup(thief)
+
+    assert (funded.outcome, funded.victims) == (Verdict.GRANTED, ())
+    with pytest.raises(Refused, match="overdrawn"):
+        desk.coordinator.launch(thief)

@@ -116,7 +116,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture(scope="module")
 def edge(server: ScriptedServer) -> Iterator[AlpacaBroker]:
-    made = make_broker(server.url, [], retries=ReadRetries(attempts=1), asset_ttl=0.0)
+    made = make_broker(server.url, [], retries=ReadRetries(attempts=1))
     yield made
     made.close()
 

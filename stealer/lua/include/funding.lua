@@ -3,12 +3,14 @@ new victims. Shared by `acquire` and `topup`, so that the two cannot drift. ]]
 local NONE = -2^62 -- below anything a ledger can hold
 
 -- What is short per pool for a thief that still lacks `total` and `crypto` micro-dollars. A
--- negative room is a deficit that a steal must cover as well (PROTOCOL, "Account snapshot").
+-- negative room is a deficit that a steal must cover as well (PROTOCOL, "Account snapshot"); one that
+-- lacks neither has its money, and only the broker's own figures can be short.
 local function shortfall(thief, left, total, crypto)
   local weight = thief.weight
+  local lacks = total > 0 or crypto > 0
   return {
-    total = total - left.total,
-    crypto = weight.crypto > 0 and crypto - left.crypto or NONE,
+    total = lacks and total - left.total or NONE,
+    crypto = lacks and weight.crypto > 0 and crypto - left.crypto or NONE,
     margin = weight.margin * thief.need - num(thief.draw_margin) - left.margin,
     cash = weight.cash > 0 and thief.need * weight.cash - num(thief.draw_cash) - left.cash or NONE,
   }
