@@ -137,9 +137,9 @@ class Stage:
         clock = [_NOW_US]
         server = MemoryServer(lambda: clock[0])
         client = Client(server)
-        coordinator = WorkStealingCoordinator(
-            client, Settings(crypto_symbols=frozenset({"BTCUSD", "ETHUSD"})), owner="keeper"
-        )
+        # The broker of this stage takes no fee.
+        settings = Settings(crypto_symbols=frozenset({"BTCUSD", "ETHUSD"}), crypto_fee_pct=0.0)
+        coordinator = WorkStealingCoordinator(client, settings, owner="keeper")
         held, term = coordinator.lease(10)
         assert held
         assert term == 1
