@@ -103,7 +103,7 @@ def exit_with(error: Exception) -> int:
     "the session and tier.",
 )
 @click.option("--expiry-minutes", type=float, default=1440.0, show_default=True)
-@click.option("--poll-seconds", type=float, default=1.0, show_default=True)
+@click.option("--poll-seconds", type=float, default=2.0, show_default=True)
 @click.option("--force-immediate", is_flag=True, help="Open at once, however far the price is.")
 @click.option(
     "--time-in-force",

@@ -212,7 +212,7 @@ KEYS: dict[str, _Key] = {
     "expiry_minutes": _Key(
         _between(0, 366 * 1440, above=True), "minutes above 0, at most a year", 1440.0
     ),
-    "poll_seconds": _Key(_between(0.05, 3600), "seconds from 0.05 to 3600", 1.0),
+    "poll_seconds": _Key(_between(0.05, 3600), "seconds from 0.05 to 3600", 2.0),
     "force_immediate": _Key(_boolean, "true or false", False),
     "time_in_force": _Key(_words(TimeInForce), "day, gtc or ioc", ""),
     "extended_hours": _Key(_boolean, "true or false", False),
