@@ -87,7 +87,9 @@ class Keeper:
             except LedgerUnavailable as error:
                 self._complain("ledger", error)
             took = self._monotonic() - started
-            self._sleep(max(self._pace(poll_seconds) - took, 0.05))
+            # Not later than the account is due: its age would come too near to stale.
+            pause = self._pace(poll_seconds) - took
+            self._sleep(max(min(pause, self._streaming.due_in() or pause), 0.05))
         self._streaming.stand_by()
         try:
             self.leadership.release()

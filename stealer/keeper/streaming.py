@@ -26,8 +26,9 @@ from stealer.sessions import MarketClock
 
 log = logging.getLogger(__name__)
 
-#: The account is read after this part of the time in which it grows stale.
-CALM_SHARE = 0.7
+#: The account is read so long before it would be stale, besides what its reading takes by itself.
+#: (With a very short staleness: at half of it.)
+SPARE_SECONDS = 2.0
 
 #: A quote is read by polling after this part of the time in which it grows stale; a symbol that has
 #: nothing new is asked for less and less often, at most after so many seconds.
@@ -73,6 +74,10 @@ class Polling:
     def account_due(self) -> bool:
         """True when the account is to be read in this pass; it then counts as begun."""
         return True
+
+    def due_in(self) -> float:
+        """Seconds until the account is due, for a pass that waits for nothing else."""
+        return 0.0
 
     def unheard(self, symbols: set[str]) -> set[str]:
         """Those of *symbols* whose quotes must be read by polling now."""
@@ -124,13 +129,19 @@ class Streaming(Polling):
             streams.stop()
 
     def account_due(self) -> bool:
-        now = self._monotonic()
-        calm = CALM_SHARE * self._coordinator.settings.account_stale_seconds
-        if not self._news and self._stands(TRADES) and now < self._account_at + calm:
+        if self.due_in() > 0:
             return False
         # Before anything is read: what is heard meanwhile may not be in it.
-        self._news, self._account_at = False, now
+        self._news, self._account_at = False, self._monotonic()
         return True
+
+    def due_in(self) -> float:
+        if self._news or not self._stands(TRADES):
+            return 0.0
+        settings = self._coordinator.settings
+        stale = settings.account_stale_seconds
+        calm = max(stale / 2, stale - settings.position_lag_seconds - SPARE_SECONDS)
+        return max(self._account_at + calm - self._monotonic(), 0.0)
 
     def unheard(self, symbols: set[str]) -> set[str]:
         now = self._monotonic()

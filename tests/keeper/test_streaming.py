@@ -19,7 +19,8 @@ from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
 from tests.support import ManualClock
 
-CALM = 0.7 * 15
+#: Staleness less the positions' lag and what is spare: 15 - 2 - 2.
+CALM = 11.0
 
 
 class FakeStreams:
@@ -114,7 +115,26 @@ def stage(desk: Desk, broker: CountingBroker, manual_clock: ManualClock) -> Stag
 
 def test_while_the_streams_stand_the_account_is_read_a_few_times_a_minute(stage: Stage) -> None:
     reads = [stage.passes(2.0) for _ in range(30)]
-    assert sum(reads) == 60 // 12, "every 10.5 seconds, looked at every 2"
+    assert sum(reads) == 60 // 12, "every 11 seconds, looked at every 2"
+
+
+def test_the_account_is_published_again_before_it_can_be_stale(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes are 2 seconds apart, but one begins when the account is due."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        stage.clock.advance(seconds)
+
+    monkeypatch.setattr(stage.keeper, "_sleep", sleep)
+    began = stage.clock.time()
+    before = stage.broker.reads.count("account")
+    stage.keeper.keep(2.0, lambda: stage.broker.reads.count("account") > before)
+    settings = stage.desk.settings
+    age = stage.clock.time() - pauses[-1] - began + settings.position_lag_seconds
+    assert settings.account_stale_seconds - age == pytest.approx(2.0, abs=0.1)
 
 
 def test_without_the_trade_updates_it_is_read_at_every_pass(stage: Stage) -> None:
