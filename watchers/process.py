@@ -125,9 +125,9 @@ def preload() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import stealer.broker.alpaca  # noqa: F401
     from stealer.access import Role, needs
-    from stealer.broker import client
+    from stealer.broker.rehearsal import rehearse
     from stealer.scripts import function_library
 
-    client.preload()
+    rehearse()
     function_library()
     needs(Role.WATCHER)

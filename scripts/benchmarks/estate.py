@@ -45,12 +45,13 @@ class Estate:
         self._session.headers.update(HEADERS)
         self.desk = WorkStealingCoordinator(connect(settings, name="bench"), settings)
 
-    def price(self, symbol: str, price: float | None) -> None:
-        """Hold a price, or let it go."""
+    def price(self, symbol: str, price: float | None) -> float:
+        """Hold a price, or let it go; the unix seconds at which the streams told it."""
         answer = self._session.post(
             f"{self.url}/sim/price", json={"symbol": symbol, "price": price}, timeout=10
         )
         answer.raise_for_status()
+        return float(answer.json()["real_time"])
 
     def take_out(self, dollars: float) -> None:
         """Money leaves the account."""

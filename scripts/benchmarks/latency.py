@@ -1,8 +1,8 @@
 """From a price at the broker's stream to the order's arrival there, with many watchers waiting.
 
-Both moments are the simulated broker's side: the price is set by a request of ours, timed just
-before it is sent, and the order's arrival is what the broker's own log says. First with free
-capacity; then with none, where the order waits for its victim's cancel.
+Both moments are the simulated broker's own: when its stream told the price, which a request of ours
+sets, and when the order is in its log. First with free capacity; then with none, where the order
+waits for its victim's cancel.
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ def run(directory: Path, watchers: int) -> dict[str, Any]:
 def _touch(found: Estate, entry: dict[str, Any]) -> float:
     """Bring the price to one watcher's limit; milliseconds until its order is at the broker."""
     after = _last_event(found)
-    asked_at = time.time()
-    found.price(entry["symbol"], round(entry["limit"] * TOUCH, 3))
+    told_at = found.price(entry["symbol"], round(entry["limit"] * TOUCH, 3))
     limit = Decimal(str(entry["limit"]))
     deadline = time.monotonic() + ORDER_SECONDS
     while time.monotonic() < deadline:
@@ -98,7 +97,7 @@ def _touch(found: Estate, entry: dict[str, Any]) -> float:
         for event in found.get("/sim/log", after=after, limit=1000)["events"]:
             order = event["order"]
             if order["symbol"] == entry["symbol"] and Decimal(order["limit_price"]) == limit:
-                return float(event["real_time"] - asked_at) * 1000
+                return float(event["real_time"] - told_at) * 1000
     raise RuntimeError(f"no order came for {entry} within {ORDER_SECONDS:g} s")
 
 

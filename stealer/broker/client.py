@@ -11,8 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError as WireError
@@ -50,14 +50,59 @@ _WIRE_FAILURES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """alpaca-py's three clients; ``pid`` because sockets must not be shared after a fork."""
+C = TypeVar("C", bound="RESTClient")
 
-    pid: int
-    trading: TradingClient
-    stocks: StockHistoricalDataClient
-    crypto: CryptoHistoricalDataClient
+
+class Clients:
+    """alpaca-py's three clients; those for quotes are made when used: a watcher needs none.
+
+    ``pid`` because sockets must not be shared after a fork; ``trading``: orders and account.
+
+    :param keys: key id and secret.
+    :raises BrokerMisconfigured: alpaca-py is missing, or built differently.
+    """
+
+    def __init__(self, keys: tuple[str, str], endpoints: Endpoints, timeouts: Timeouts) -> None:
+        preload()
+        from alpaca.trading.client import TradingClient
+
+        self.pid = os.getpid()
+        self._keys, self._endpoints, self._timeouts = keys, endpoints, timeouts
+        self.trading: TradingClient = self._hardened(
+            TradingClient(
+                *keys,
+                paper=not endpoints.live,
+                raw_data=True,
+                url_override=endpoints.trading_url,
+            )
+        )
+
+    @cached_property
+    def stocks(self) -> StockHistoricalDataClient:
+        """Quotes of stocks."""
+        from alpaca.data.historical import StockHistoricalDataClient
+
+        return self._hardened(StockHistoricalDataClient(*self._keys, **self._data_options()))
+
+    @cached_property
+    def crypto(self) -> CryptoHistoricalDataClient:
+        """Quotes of cryptos."""
+        from alpaca.data.historical import CryptoHistoricalDataClient
+
+        return self._hardened(CryptoHistoricalDataClient(*self._keys, **self._data_options()))
+
+    def close(self) -> None:
+        """Close the connections this process holds open."""
+        if self.pid == os.getpid():
+            for name in {"trading", "stocks", "crypto"} & self.__dict__.keys():
+                getattr(self, name)._session.close()
+
+    def _data_options(self) -> dict[str, Any]:
+        return {"raw_data": True, "url_override": self._endpoints.data_url}
+
+    def _hardened(self, client: C) -> C:
+        _harden(client, self._timeouts)
+        return client
 
 
 #: One call of alpaca-py.
@@ -177,35 +222,20 @@ class AlpacaClient:
         self.admission.left(call, answer, asked=asked)
 
     def clients(self) -> Clients:
-        """alpaca-py's clients, made at first use and again in a forked child."""
+        """alpaca-py's clients, anew in a forked child.
+
+        :raises BrokerMisconfigured: alpaca-py is not installed or broken.
+        """
         if self._made is None or self._made.pid != os.getpid():
             with self._making:
                 if self._made is None or self._made.pid != os.getpid():
-                    self._made = self._make_clients()
+                    self._made = Clients(self._keys, self.endpoints, self._timeouts)
         return self._made
 
     def close(self) -> None:
         """Close the connections this process holds open."""
-        made = self._made
-        if made is not None and made.pid == os.getpid():
-            for client in (made.trading, made.stocks, made.crypto):
-                client._session.close()
-
-    def _make_clients(self) -> Clients:
-        preload()
-        from alpaca.data.historical import CryptoHistoricalDataClient, StockHistoricalDataClient
-        from alpaca.trading.client import TradingClient
-
-        key, secret = self._keys
-        ends = self.endpoints
-        trading = TradingClient(
-            key, secret, paper=not ends.live, raw_data=True, url_override=ends.trading_url
-        )
-        stocks = StockHistoricalDataClient(key, secret, raw_data=True, url_override=ends.data_url)
-        crypto = CryptoHistoricalDataClient(key, secret, raw_data=True, url_override=ends.data_url)
-        for client in (trading, stocks, crypto):
-            _harden(client, self._timeouts)
-        return Clients(os.getpid(), trading, stocks, crypto)
+        if self._made is not None:
+            self._made.close()
 
 
 def _harden(client: RESTClient, timeouts: Timeouts) -> None:

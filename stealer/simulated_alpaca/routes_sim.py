@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -88,9 +89,11 @@ async def price(request: Request) -> Response:
     if pinned is not None and pinned <= 0:
         raise malformed("price must be > 0")
     exchange.pin(symbol, pinned)
+    told_at = time.time()
     request.app.state.data_streams.price_set()
     mid = exchange.market.mid(symbol)
-    return JSONResponse({"symbol": symbol, "price": None if mid is None else str(mid)})
+    answer = {"symbol": symbol, "price": None if mid is None else str(mid), "real_time": told_at}
+    return JSONResponse(answer)
 
 
 async def equity(request: Request) -> Response:
