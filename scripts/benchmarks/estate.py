@@ -19,6 +19,7 @@ from scripts.demonstration.market import HEADERS, KEY_ID, SECRET_KEY
 from scripts.demonstration.stage import Stage, StageError
 from stealer.connect import connect
 from stealer.coordinator import WorkStealingCoordinator
+from stealer.model import canonical_symbol
 from stealer.settings import Settings
 
 #: Cryptos only: they trade at any hour, whenever the benchmark is run.
@@ -86,8 +87,17 @@ class Estate:
 
     def phases(self) -> list[str]:
         """The phase of each watcher that has told one."""
+        return [status["phase"] for status in self._reports()]
+
+    def state_of(self, symbol: str, strategy: str) -> str:
+        """Phase, reason and detail of one watcher, for a person."""
+        name = canonical_symbol(symbol, self.settings.crypto_symbols)
+        wanted = (s for s in self._reports() if (s["symbol"], s["strategy"]) == (name, strategy))
+        return "; ".join(f"{s['phase']} ({s['reason']}) {s['detail']}" for s in wanted)
+
+    def _reports(self) -> list[dict[str, Any]]:
         found = self.desk.read(lambda r: r.hvals(self.desk.keys.watchers))
-        return [json.loads(status)["phase"] for status in found]
+        return [json.loads(status) for status in found]
 
 
 def until(check: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> float:

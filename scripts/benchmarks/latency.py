@@ -23,6 +23,7 @@ from scripts.benchmarks.estate import (
     until,
     write_plan,
 )
+from scripts.demonstration.stage import StageError
 from stealer.model import MICRO
 
 #: Symbols whose watchers are victims later: all of one limit, opened together.
@@ -34,8 +35,10 @@ STEP = 0.97
 #: A price this far above a limit wakes its watcher and fills nothing.
 TOUCH = 1.001
 
-#: Seconds between two prices, and for which one order is waited for.
+#: Seconds between two looks for an order, between two steals (each takes half a dozen of the 200
+#: requests a minute), and for which one order is waited for.
 PAUSE_SECONDS = 0.25
+STEAL_SECONDS = 3.0
 ORDER_SECONDS = 10.0
 
 
@@ -80,8 +83,9 @@ def run(directory: Path, watchers: int) -> dict[str, Any]:
         }
         _open_resting(found, [entry for entry in plan if entry["symbol"] in RESTING])
         _use_up(found)
+        later = enumerate(moving[free:])
         steals = found.desk.read(lambda r: r.xlen(found.desk.keys.steals))
-        result["steal"] = _summary([_touch(found, entry) for entry in moving[free:]])
+        result["steal"] = _summary([_touch_later(found, entry, n) for n, entry in later])
         result["steals"] = found.desk.read(lambda r: r.xlen(found.desk.keys.steals)) - steals
         return result
 
@@ -98,7 +102,16 @@ def _touch(found: Estate, entry: dict[str, Any]) -> float:
             order = event["order"]
             if order["symbol"] == entry["symbol"] and Decimal(order["limit_price"]) == limit:
                 return float(event["real_time"] - told_at) * 1000
-    raise RuntimeError(f"no order came for {entry} within {ORDER_SECONDS:g} s")
+    state = found.state_of(entry["symbol"], entry["strategy"])
+    raise StageError(f"no order came for {entry} within {ORDER_SECONDS:g} s: {state}")
+
+
+def _touch_later(found: Estate, entry: dict[str, Any], number: int) -> float:
+    """A touch with victims to find: an order whose market is not heard of is protected."""
+    for symbol in RESTING:
+        found.price(symbol, PRICE + 0.01 * (number % 2 + 1))
+    time.sleep(STEAL_SECONDS)
+    return _touch(found, entry)
 
 
 def _last_event(found: Estate) -> int:
