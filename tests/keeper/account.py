@@ -10,6 +10,7 @@ from typing import Any
 from stealer.broker.interface import BrokerUnavailable
 from stealer.evidence import AccountSnapshot, BrokerAccount, BrokerOrder, BrokerPosition, Quote
 from stealer.model import Claim
+from tests.coordination.desk import Desk
 from tests.entry.scripted import ScriptedBroker
 
 PRICE = Decimal(100)
@@ -116,3 +117,22 @@ class AccountBroker(ScriptedBroker):
         self._answer()
         if what in self.fails:
             raise BrokerUnavailable(f"{what}: the test's will")
+
+
+def opened(desk: Desk, broker: AccountBroker, symbol: str = "AAPL", usd: float = 1_000) -> Claim:
+    """A claim with its order live at *broker*."""
+    claim = desk.open(symbol, usd=usd)
+    broker.match(claim)
+    return claim
+
+
+def launched(desk: Desk, symbol: str = "AAPL") -> Claim:
+    """A claim whose order may be on its way."""
+    claim = desk.reserve(symbol, usd=1_000)
+    desk.coordinator.launch(claim)
+    return claim
+
+
+def held(desk: Desk) -> float:
+    """All that the ledger counts."""
+    return float(desk.charged() + desk.figure("positions_total") + desk.figure("foreign_total"))
