@@ -12,6 +12,9 @@ from stealer.errors import StealerError
 #: Seconds between two states of Redis that a lossy restart may fall back to.
 CHECKPOINT_US = 300_000
 
+#: Between two tries of an operator to resume trading.
+RESUME_US = 1_000_000
+
 LOSSY = frozenset({"redis_lossy_restart", "failover"})
 
 
@@ -26,7 +29,7 @@ def schedule(world: Any) -> None:
 
 def end(world: Any) -> None:
     """People resume trading and take their own orders back."""
-    _quietly(lambda: world.operator.halt("", "operator"))
+    _keep_trading(world)
     for order in list(world.venue.orders.values()):
         if not order.ours and order.live:
             world.venue.cancel(order.id)
@@ -252,8 +255,26 @@ def _release(world: Any, fault: Fault) -> None:
 
 def _halt(world: Any, fault: Fault) -> None:
     _quietly(lambda: world.operator.halt("a fault", "operator"))
-    resume = int(fault.size * 1e6)
-    world.kernel.after(resume, lambda: _quietly(lambda: world.operator.halt("", "operator")))
+    world.kernel.after(int(fault.size * 1e6), lambda: _resume(world))
+
+
+def _resume(world: Any) -> None:
+    """Trading goes on; an operator who finds Redis away tries until it does."""
+    try:
+        world.operator.halt("", "operator")
+    except StealerError:
+        _later(world, _resume)
+
+
+def _keep_trading(world: Any) -> None:
+    """Trading goes on, also when Redis comes back without having heard of it."""
+    _quietly(lambda: world.operator.halt("", "operator"))
+    _later(world, _keep_trading)
+
+
+def _later(world: Any, action: Callable[[Any], None]) -> None:
+    if not world.over:
+        world.kernel.after(RESUME_US, lambda: action(world))
 
 
 _HANDLERS: dict[str, Callable[[Any, Fault], None]] = {
