@@ -349,6 +349,7 @@ class EntryWatcher:
         return tier, away
 
     def _open(self, intent: OrderIntent, market_open: bool) -> None:
+        self._price.woken()  # an attempt waits for its victims on the same list
         try:
             result = self.entries.open(intent, market_open=market_open, ticket=self.task.ticket)
         except BrokerError as error:

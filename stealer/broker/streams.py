@@ -73,6 +73,9 @@ class _Channel:
 
     def connected(self) -> None:
         """The connection stands, is authorized, and listens."""
+        if self._stopping.is_set():  # told before its loop ran, when nothing could be closed
+            self.restart()
+            return
         now = self._monotonic()
         self.state = StreamState(now, now, self.state.connects + 1)
         log.info("%s: connected", self.name)
@@ -105,9 +108,12 @@ class _Channel:
             asyncio.run_coroutine_threadsafe(end(), loop)
 
     def stop(self) -> None:
-        """End for good; waits a little for the thread."""
+        """End for good, soon."""
         self._stopping.set()
         self.restart()
+
+    def join(self) -> None:
+        """Wait a little for the end."""
         self._thread.join(END_SECONDS)
 
     def _run(self) -> None:
@@ -181,6 +187,8 @@ class AlpacaStreams:
         """Close all connections."""
         for channel in self._channels.values():
             channel.stop()
+        for channel in self._channels.values():
+            channel.join()
 
     # -- making ---------------------------------------------------------------------------------
 

@@ -51,10 +51,10 @@ class Feeds:
         if not wanted:
             return
         quotes = self._broker.quotes(sorted(wanted))
-        self._streaming.polled(quotes.values())
+        newest = self._streaming.polled(quotes.values())
         now = self._clock.now().timestamp()
         # A quote's age is in market time; staleness is judged in real seconds.
-        aged = [(q, max(now - q.at, 0.0) / self._clock.speed) for q in quotes.values()]
+        aged = [(q, max(now - q.at, 0.0) / self._clock.speed) for q in newest]
         self._coordinator.publish_quotes(aged)
         missing = wanted - quotes.keys()
         for symbol in sorted(missing - self._unquoted):

@@ -114,8 +114,9 @@ class Keeper:
                 self._guarded("session", lambda: self._feeds.publish_session(term))
                 self._orders = None
                 if self._streaming.account_due():
-                    self._guarded("account", lambda: self._account(term))
-                    self._guarded("orders", self._mend)
+                    published = self._guarded("account", lambda: self._account(term))
+                    if self._guarded("orders", self._mend) and published:
+                        self._streaming.account_read()
                 claims = self.coordinator.claims()
                 self._guarded("quotes", lambda: self._feeds.publish_quotes(claims.values()))
                 self._guarded("sweep", lambda: self._sweeper.sweep(claims, term))
@@ -134,8 +135,10 @@ class Keeper:
             log.error("nothing is granted until the ledger is counted anew: %s", spoiled)
         return not spoiled
 
-    def _account(self, term: int) -> None:
+    def _account(self, term: int) -> bool:
         """begin, read orders, then positions, then the account; condemn strays; publish.
+
+        False when it was not published and is to be read once more.
 
         A fill that no claim speaks of (a person's order, or one of ours whose claim was lost) is
         in no list any more and not yet in the positions, for as long as those lag. So they are
@@ -152,7 +155,7 @@ class Keeper:
         claims = self.coordinator.claims()
         if not self._reconciler.condemn_strays(snapshot.orders, claims, term):
             log.warning("an order is not counted by any claim: the account is read once more")
-            return
+            return False
         published = figures(
             snapshot,
             self.coordinator.settings,
@@ -164,16 +167,22 @@ class Keeper:
             self._reconciler.endings.published(snapshot.orders, began_at)
         except StaleSnapshot as error:
             log.info("%s", error)
+            return False
+        return True
 
     def _wait_for_positions(self) -> None:
         """Between orders and positions; the lease must not run out meanwhile."""
         self._pause(self.coordinator.settings.position_lag_seconds)
         self.leadership.renew()
 
-    def _mend(self) -> None:
-        """Compare what was listed with the claims, also when the account could not be published."""
-        if self._orders is not None:
-            self._reconciler.mend(self._orders, self.coordinator.claims())
+    def _mend(self) -> bool:
+        """Compare what was listed with the claims, also when the account could not be published.
+
+        False when something is left for the next pass.
+        """
+        if self._orders is None:
+            return False
+        return self._reconciler.mend(self._orders, self.coordinator.claims())
 
     def _guarded(self, what: str, step: Callable[[], bool | None]) -> bool:
         """Run one step; a failure of the broker is said once and ends the step only.

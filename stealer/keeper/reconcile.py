@@ -90,8 +90,10 @@ class Reconciler:
         except (ClaimGone, WrongState) as error:  # it ended meanwhile
             log.debug("%s", error)
 
-    def mend(self, orders: Iterable[BrokerOrder], claims: dict[str, Claim]) -> None:
+    def mend(self, orders: Iterable[BrokerOrder], claims: dict[str, Claim]) -> bool:
         """Compare the listed open *orders* with *claims*, which were read after the list.
+
+        False when there were more to look up than one pass may.
 
         :raises BrokerError: a look-up failed; the next pass goes on.
         """
@@ -117,6 +119,7 @@ class Reconciler:
                 failed = error
         if failed:
             raise failed
+        return len(absent) <= LOOKUPS_A_PASS
 
     def _ours(self, orders: Iterable[BrokerOrder]) -> dict[str, BrokerOrder]:
         account = self._coordinator.settings.account

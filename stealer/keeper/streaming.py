@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from stealer.broker.interface import BrokerError
 from stealer.broker.streams import CRYPTO, STOCKS, TRADES, StreamState
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, LedgerUnavailable, Refused
@@ -37,6 +38,11 @@ LONGEST_POLL_SECONDS = 60.0
 
 #: Seconds for which news may be on its way before a stream that did not tell them counts as mute.
 ON_ITS_WAY_SECONDS = 3.0
+
+#: Seconds before a symbol may have its stream replaced again, doubled each time until the stream
+#: tells it: a stream that never tells one symbol is of use to the others.
+AGAIN_SECONDS = 60.0
+LONGEST_AGAIN_SECONDS = 3600.0
 
 #: Ends that are remembered as heard.
 ENDS_REMEMBERED = 10_000
@@ -83,8 +89,12 @@ class Polling:
         """Those of *symbols* whose quotes must be read by polling now."""
         return symbols
 
-    def polled(self, quotes: Iterable[Quote]) -> None:
-        """What polling has found."""
+    def account_read(self) -> None:
+        """What was due has been published, and all that it showed has been looked at."""
+
+    def polled(self, quotes: Iterable[Quote]) -> list[Quote]:
+        """Of what polling has found, what is not older than what was heard."""
+        return list(quotes)
 
     def found_ended(self, order: BrokerOrder) -> None:
         """Polling has found the end of an order that the ledger did not know of."""
@@ -108,20 +118,31 @@ class Streaming(Polling):
         self._clock: MarketClock = coordinator.settings.clock
         self._streams: Streams | None = None
         self._news = True
-        self._account_at = float("-inf")
+        self._account_at = self._began_at = self._filled_at = float("-inf")
         self._heard_at: dict[str, float] = {}  # by symbol, monotonic
         self._quoted_at: dict[str, float] = {}  # by symbol, the market's time
         self._polls: dict[str, tuple[float, float]] = {}  # by symbol: next, seconds between
         self._ended: deque[str] = deque(maxlen=ENDS_REMEMBERED)
-        self._trouble = ""
+        # By symbol or order id: found by polling, its stream, why it is missed, and since when.
+        self._untold: dict[str, tuple[str, str, float]] = {}
+        self._blamed: dict[str, tuple[float, float]] = {}  # by symbol: next, seconds between
+        self._trouble = self._unopened = ""
 
     # ---- the keeper's passes
 
     def lead(self, symbols: set[str]) -> None:
         if self._streams is None:
             self._news = True
-            self._streams = self._open(self._on_quotes, self._on_order, self._on_connect)
+            try:
+                self._streams = self._open(self._on_quotes, self._on_order, self._on_connect)
+            except BrokerError as error:  # without them everything is polled
+                if str(error) != self._unopened:
+                    log.error("no streams: %s", error)
+                self._unopened = str(error)
+                return
+            self._unopened = ""
         self._streams.want(symbols)
+        self._replace_mute()
 
     def stand_by(self) -> None:
         streams, self._streams = self._streams, None
@@ -131,9 +152,15 @@ class Streaming(Polling):
     def account_due(self) -> bool:
         if self.due_in() > 0:
             return False
-        # Before anything is read: what is heard meanwhile may not be in it.
-        self._news, self._account_at = False, self._monotonic()
+        # Before anything is read: what is heard meanwhile may not be in it, and the positions
+        # may not show yet what was filled just before. Unless it is published it stays due.
+        self._began_at, self._account_at = self._monotonic(), float("-inf")
+        lag = self._coordinator.settings.position_lag_seconds
+        self._news = self._began_at - self._filled_at <= lag
         return True
+
+    def account_read(self) -> None:
+        self._account_at = self._began_at
 
     def due_in(self) -> float:
         if self._news or not self._stands(TRADES):
@@ -159,23 +186,33 @@ class Streaming(Polling):
                 due.add(symbol)
         return due
 
-    def polled(self, quotes: Iterable[Quote]) -> None:
-        now = self._clock.now().timestamp()
+    def polled(self, quotes: Iterable[Quote]) -> list[Quote]:
+        now = self._monotonic()
+        patience = UNHEARD_SHARE * self._coordinator.settings.quote_stale_seconds
+        newest = []
         for quote in quotes:
-            kind = self._kind(quote.symbol)
             before = self._quoted_at.get(quote.symbol)
-            self._quoted_at[quote.symbol] = max(quote.at, before or quote.at)
-            late = (now - quote.at) / self._clock.speed > ON_ITS_WAY_SECONDS
-            if before is not None and quote.at > before and late and self._has_stood(kind):
-                self._replace(kind, f"a quote of {quote.symbol} was not told")
+            # A time to come, of a clock that was wrong, keeps nothing out.
+            if before is not None and quote.at < before <= self._clock.now().timestamp():
+                continue
+            newest.append(quote)
+            self._quoted_at[quote.symbol] = quote.at
+            if before is not None and quote.at > before:
+                self._polls[quote.symbol] = (now + patience, patience / 2)  # it has something new
+                why = f"a quote of {quote.symbol} was not told"
+                self._untold.setdefault(quote.symbol, (self._kind(quote.symbol), why, now))
+        return newest
 
     def found_ended(self, order: BrokerOrder) -> None:
-        if order.id not in self._ended and self._has_stood(TRADES):
-            self._replace(TRADES, f"the end of an order in {order.symbol} was not told")
+        why = f"the end of an order in {order.symbol} was not told"
+        self._untold.setdefault(order.id, (TRADES, why, self._monotonic()))
 
     # ---- what is heard, in the streams' threads
 
     def _on_quotes(self, quotes: list[Quote]) -> None:
+        for quote in quotes:
+            self._untold.pop(quote.symbol, None)
+            self._blamed.pop(quote.symbol, None)
         if not self._leads():
             return
         now = self._clock.now().timestamp()
@@ -189,7 +226,10 @@ class Streaming(Polling):
     def _on_order(self, event: str, order: BrokerOrder) -> None:
         ours = is_ours(order.client_order_id, self._coordinator.settings.account)
         # An order of a person is exposure, and every fill moves positions.
-        self._news = self._news or not ours or bool(order.filled_qty)
+        if order.filled_qty:
+            self._filled_at = self._monotonic()
+        if order.filled_qty or not ours:
+            self._news = True
         if order.is_terminal:
             self._ended.append(order.id)
         if ours and self._leads():
@@ -242,7 +282,26 @@ class Streaming(Polling):
         account = self._coordinator.settings.account_stale_seconds
         return self._monotonic() - state.connected_at > account + ON_ITS_WAY_SECONDS
 
-    def _replace(self, name: str, why: str) -> None:
-        log.warning("%s: connected but mute (%s): connecting anew", name, why)
-        if self._streams:
-            self._streams.restart(name)
+    def _replace_mute(self) -> None:
+        """Replace each stream that has not told in time what polling has found."""
+        now = self._monotonic()
+        mute: dict[str, str] = {}
+        for what, (name, why, since) in list(self._untold.items()):
+            if now - since <= ON_ITS_WAY_SECONDS:
+                continue
+            self._untold.pop(what, None)
+            if what not in self._ended and self._has_stood(name) and self._may_blame(what):
+                mute[name] = why
+        for name, why in mute.items():
+            log.warning("%s: connected but mute (%s): connecting anew", name, why)
+            if self._streams:
+                self._streams.restart(name)
+
+    def _may_blame(self, what: str) -> bool:
+        now = self._monotonic()
+        due, between = self._blamed.get(what, (now, AGAIN_SECONDS))
+        if now < due:
+            return False
+        if what in self._quoted_at:  # an order ends only once
+            self._blamed[what] = (now + between, min(between * 2, LONGEST_AGAIN_SECONDS))
+        return True

@@ -161,3 +161,36 @@ def test_after_a_stop_no_thread_is_left(
 )
 def test_a_quote_that_cannot_be_read_is_left_out(message: Any) -> None:
     assert _quote_of(message) is None
+
+
+def test_a_stream_that_is_stopped_before_its_loop_runs_ends_all_the_same(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep the account's only connection from the next keeper."""
+    stopped, made = threading.Event(), threading.Event()
+    own = AlpacaStreams._make_trades
+
+    def slowly(streams: AlpacaStreams, channel: Any) -> Any:
+        stream = own(streams, channel)
+        made.set()
+        assert stopped.wait(SECONDS)
+        return stream
+
+    monkeypatch.setattr(AlpacaStreams, "_make_trades", slowly)
+    heard = Heard()
+    streams = AlpacaStreams(
+        "key",
+        "secret",
+        choose_endpoints(False, server.url, None),
+        crypto_symbols=frozenset(),
+        on_quotes=heard.take,
+        on_order=lambda event, order: None,
+        on_connect=heard.connects.append,
+    )
+    assert made.wait(SECONDS)
+    channel = streams._channels[TRADES]
+    channel.stop()
+    stopped.set()
+    channel._thread.join(SECONDS)
+    assert not channel._thread.is_alive()
+    assert heard.connects == []

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import redis
 
+from stealer.broker.interface import BrokerMisconfigured
 from stealer.broker.streams import CRYPTO, STOCKS, TRADES, StreamState
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import LedgerUnavailable
 from stealer.evidence import BrokerOrder, Quote
 from stealer.keeper.keeper import Keeper
+from stealer.keeper.streaming import Streaming
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
 from tests.support import ManualClock
@@ -216,6 +218,78 @@ def test_what_is_heard_while_redis_is_away_makes_the_account_due(
     assert stage.passes() == 1
 
 
+def test_a_fill_that_is_heard_during_a_snapshot_stays_charged_until_a_later_one(
+    stage: Stage,
+) -> None:
+    """The close comes after `begin`: neither these positions nor this publish may absorb it."""
+    claim = stage.desk.open("AAPL", usd=1_000)
+    stage.broker.match(claim)
+    stage.clock.advance(CALM)
+
+    def fill() -> None:
+        stage.broker.after_positions = lambda: None
+        stage.streams.order("fill", stage.broker.execute(claim.id))
+
+    stage.broker.after_positions = fill
+    before = stage.desk.charged("total")
+    assert stage.passes() == 1
+    assert (stage.desk.state(claim.id), stage.desk.charged("total")) == ("closed", before)
+    assert stage.passes(0.1) == 1, "it is news, also when heard while the account was read"
+    assert stage.desk.charged("total") in (before, 0)
+
+
+@pytest.mark.parametrize("fails", ["orders", "positions", "account"])
+def test_an_account_that_could_not_be_read_is_due_at_the_next_pass(
+    stage: Stage, fails: str
+) -> None:
+    stage.clock.advance(CALM)
+    stage.broker.fails = {fails}
+    stage.passes()
+    stage.broker.fails = set()
+    assert stage.passes(2.0) == 1
+    assert stage.passes(2.0) == 0
+
+
+def test_an_account_that_was_read_and_not_published_is_due_at_the_next_pass(stage: Stage) -> None:
+    stage.clock.advance(CALM)
+
+    def overtake() -> None:
+        stage.broker.after_positions = lambda: None
+        assert stage.keeper.leadership.term is not None
+        stage.keeper.coordinator.begin_snapshot(stage.keeper.leadership.term)
+
+    stage.broker.after_positions = overtake
+    assert [stage.passes(), stage.passes(2.0), stage.passes(2.0)] == [1, 1, 0]
+
+
+def test_absent_orders_that_could_not_be_looked_up_are_looked_up_at_the_next_pass(
+    stage: Stage,
+) -> None:
+    claim = stage.desk.open("AAPL", usd=1_000)
+    stage.broker._put(replace(stage.broker.match(claim), status="canceled"))
+    stage.broker.fails = {"lookup"}
+    stage.passes(CALM)
+    assert stage.desk.state(claim.id) == "open"
+    stage.broker.fails = set()
+    stage.passes(2.0)
+    assert stage.desk.state(claim.id) == "gone"
+
+
+def test_quotes_are_polled_when_the_streams_cannot_be_made(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> FakeStreams:
+        raise BrokerMisconfigured("alpaca-py is built differently")
+
+    assert isinstance(stage.keeper._streaming, Streaming)
+    stage.keeper._streaming.stand_by()
+    monkeypatch.setattr(stage.keeper._streaming, "_open", broken)
+    stage.desk.coordinator.watch(["AAPL"], 10_000)
+    stage.broker.market = {"AAPL": Decimal(7)}
+    stage.passes()
+    assert stage.desk.coordinator.standing("AAPL", "maxdiff").ask == 7
+
+
 # ---- quotes
 
 
@@ -273,6 +347,7 @@ def test_an_end_that_only_polling_finds_replaces_the_trade_updates(stage: Stage)
     stage.broker._put(replace(order, status="canceled"))
     stage.passes(CALM)
     assert stage.desk.state(claim.id) == "gone"
+    stage.passes(4.0)
     assert stage.streams.restarted == [TRADES]
 
 
@@ -280,6 +355,7 @@ def test_an_end_found_just_after_connecting_is_no_sign(stage: Stage) -> None:
     order = stage.broker.match(stage.desk.open("AAPL", usd=1_000))
     stage.broker._put(replace(order, status="canceled"))
     stage.passes(CALM)
+    stage.passes(4.0)
     assert stage.streams.restarted == []
 
 
@@ -290,7 +366,60 @@ def test_an_end_that_was_heard_but_not_believed_is_no_sign(stage: Stage) -> None
     stage.broker._put(ended)
     stage.keeper._streaming._ended.append(order.id)  # type: ignore[attr-defined]
     stage.passes(CALM)
+    stage.passes(4.0)
     assert stage.streams.restarted == []
+
+
+def test_an_end_that_is_on_its_way_is_no_sign(stage: Stage) -> None:
+    """A look-up may be quicker than the stream by milliseconds."""
+    stage.clock.advance(60)
+    order = stage.broker.match(stage.desk.open("AAPL", usd=1_000))
+    ended = stage.broker._put(replace(order, status="canceled"))
+    stage.passes(CALM)
+    stage.streams.order("canceled", ended)
+    stage.passes(10.0)
+    assert stage.streams.restarted == []
+
+
+def test_a_mute_stream_of_a_symbol_that_is_always_fresh_is_replaced(watching: Stage) -> None:
+    """What is quoted many times a second is never older than a moment when it is polled."""
+    now = watching.desk.settings.clock.now().timestamp
+    hear(watching, "AAPL", "BTCUSD", at=now())
+    for second in range(1, 31):
+        hear(watching, "AAPL", at=now())
+        watching.broker.quoted_at = now() + second
+        watching.passes(1.0)
+    assert CRYPTO in watching.streams.restarted
+    assert STOCKS not in watching.streams.restarted
+
+
+def test_a_symbol_that_its_stream_never_tells_has_it_replaced_ever_more_seldom(
+    watching: Stage,
+) -> None:
+    now = watching.desk.settings.clock.now().timestamp
+    for second in range(0, 1200, 5):
+        hear(watching, "BTCUSD", at=now() + second)
+        watching.broker.quoted_at = now() + second
+        watching.passes(5.0)
+    assert 2 <= watching.streams.restarted.count(STOCKS) <= 6
+    assert CRYPTO not in watching.streams.restarted
+
+
+def test_a_polled_quote_does_not_undo_a_newer_one_that_was_heard(watching: Stage) -> None:
+    now = watching.desk.settings.clock.now().timestamp()
+    read = watching.broker.quotes
+
+    def slowly(symbols: Iterable[str]) -> dict[str, Quote]:
+        found = read(symbols)
+        hear(watching, "AAPL", at=now)
+        return found
+
+    watching.clock.advance(100)
+    watching.broker.quoted_at = now - 1
+    watching.broker.quotes = slowly  # type: ignore[method-assign]
+    watching.passes()
+    assert watching.broker.quote_calls
+    assert watching.desk.coordinator.standing("AAPL", "maxdiff").ask == 101
 
 
 @pytest.mark.parametrize(("newer", "kinds"), [(0.0, []), (10.0, [STOCKS])])
@@ -302,6 +431,7 @@ def test_a_quote_that_only_polling_finds_replaces_its_stream(
     watching.clock.advance(60)
     watching.broker.quoted_at = at + newer
     watching.passes()
+    watching.passes(4.0)
     assert watching.streams.restarted == kinds
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stealer.broker.interface import BrokerUnavailable
 from tests.watchers.bench import Bench
 from watchers.entry_watcher import EntryWatcher
 from watchers.price_wait import RENEW_SECONDS
@@ -99,6 +100,30 @@ def test_a_price_that_comes_between_look_and_registration_is_looked_at_at_once(
     watcher.step()
     watcher._wait()
     assert len(waits) == 1, "but does not spin"
+
+
+def test_a_wake_that_an_attempt_has_used_up_is_asked_for_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt waits for its victims on the same list, and eats the wake of its price."""
+    watcher = bench.watcher()
+    bench.desk.market("AAPL", away=0.02)
+    watcher.step()
+
+    def attempt(*_: object, **__: object) -> None:
+        assert woken(bench, watcher)
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(watcher.entries, "open", attempt)
+    bench.desk.market("AAPL", away=0.0)
+    watcher.step()
+    assert watcher.status.reason == "broker"
+    bench.desk.market("AAPL", away=0.02)
+    bench.clock.advance(RENEW_SECONDS / 2)
+    watcher.step()
+    assert watcher.status.phase is Phase.WAITING_FOR_PRICE
+    bench.desk.market("AAPL", away=0.0)
+    assert woken(bench, watcher)
 
 
 def test_who_has_ended_waits_for_no_price(bench: Bench) -> None:
