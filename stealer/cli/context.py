@@ -153,3 +153,15 @@ def common_options(*, shown: bool = False, json: bool = True) -> Callable[[F], F
         )(wrapped)
 
     return decorate
+
+
+def log_format_option(function: F) -> F:
+    """--log-format, of every command that runs until it is stopped."""
+    return click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        envvar="STEALER_LOG_FORMAT",
+        default="text",
+        show_default=True,
+        help="Log lines for people, or one JSON object each for programs  [STEALER_LOG_FORMAT]",
+    )(function)
