@@ -20,6 +20,7 @@ from stealer.model import InvalidIntent, OrderIntent, decimal_text
 from stealer.printable import log_to_stderr as log_lines
 from stealer.printable import printable
 from stealer.settings import Settings, SettingsError, refuse_secret_option
+from watchers.cli_group import WatchersGroup
 from watchers.plan import Plan, PlanError, load_plan
 from watchers.status_file import StatusFile, StatusFileError
 
@@ -37,10 +38,12 @@ _PHASE_CODES = {"done": OK, "stopped": OK, "expired": FAILED}
 
 
 @click.group(
+    cls=WatchersGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 target filled or stopped, 1 expired before that (in a plan: any entry "
     "expired, gave up or was killed), 2 bad input or plan, or an order that the broker would never "
-    "take, 3 Redis, 4 broker.",
+    "take, 3 Redis, 4 broker. list, logs and stop: 0 done, 1 a watcher has not stopped or there is "
+    "none of that name.",
 )
 @click.version_option(__version__)
 def main() -> None:

@@ -13,13 +13,10 @@ from collections.abc import Callable
 
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import LedgerUnavailable
-from watchers.status import ENDED, Phase, Status
+from watchers.status import ENDED, REPORT_SECONDS, Phase, Status
 from watchers.status_file import StatusFile
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two writings of an unchanged status.
-REPORT_SECONDS = 5.0
 
 #: Transitions that are kept for the stream while Redis is away; of more, the latest.
 UNSENT_KEPT = 50

@@ -26,6 +26,9 @@ class Phase(StrEnum):
     IMPOSSIBLE = "impossible"  #: the broker would never take its order: another is to be asked for
 
 
+#: Seconds between two reports of an unchanged status.
+REPORT_SECONDS = 5.0
+
 #: A watcher in one of these has ended.
 ENDED = frozenset({Phase.DONE, Phase.EXPIRED, Phase.STOPPED, Phase.IMPOSSIBLE})
 

@@ -71,6 +71,7 @@ class App:
     overrides: dict[str, Any] = field(default_factory=dict)
     json: bool = False
     color: bool = True
+    program: str = "stealer"
 
     @cached_property
     def settings(self) -> Settings:
@@ -98,7 +99,7 @@ class App:
         """How this invocation speaks."""
         from stealer.cli.out import Out
 
-        return Out(as_json=self.json, color=self.color)
+        return Out(as_json=self.json, color=self.color, program=self.program)
 
     @property
     def who(self) -> str:
