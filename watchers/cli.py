@@ -64,8 +64,8 @@ def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def log_to_stderr(verbose: bool, log_format: str, name: str = "") -> None:
-    """One line a transition on stderr, marked with the watcher's *name*."""
-    label = f"{name} " if name else ""
+    """One line a transition on stderr, marked with the watcher's *name*, FLEET/ENTRY."""
+    label = name.rpartition("/")[2] + " " if name else ""  # a fleet's log is its own
     log_lines(
         f"%(asctime)s {label}%(levelname).1s %(message)s",
         logging.DEBUG if verbose else logging.INFO,

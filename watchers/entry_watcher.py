@@ -436,7 +436,9 @@ class EntryWatcher:
         if self.claim:
             self._enter(Phase.ENDING, reason, "canceling its order")
             back = self.entries.take_back(self.claim, reason, self.task.stop_seconds)
-            if not back:
+            if back:
+                self.status.claim = ""
+            else:
                 detail += "; the keeper finishes its order"
             filled = self._memory.recall().filled_qty
             self.status.filled_qty = decimal_text(filled)

@@ -96,7 +96,7 @@ def run_plan(
 ) -> int:
     """Run the plan in *path* as a fleet until it ends or SIGTERM comes; the exit status.
 
-    :param label: called in each child with the entry's name, to mark its log lines.
+    :param label: called in each child with FLEET/ENTRY, to mark its log lines.
     :param stop_seconds: how long a stop may take before processes are killed.
     :param status_dir: each entry's task and status are kept there, in a file NAME.json.
     :raises PlanError: the plan cannot be used; nothing was started.
@@ -119,8 +119,8 @@ def run_plan(
         file_of_entry.begin()
 
     def work(entry: PlanEntry, line: Lifeline) -> Ending:
-        label(entry.name)
         name = f"{plan.fleet}/{entry.name}"
+        label(name)
         return pursue(entry, settings, line, name, status_file(entry))
 
     return Fleet(plan, work, file, prepare=preload, stop_seconds=stop_seconds).run()

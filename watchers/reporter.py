@@ -80,10 +80,10 @@ class Reporter:
         if self._file:
             self._file.write(status.record(), status.phase.value if status.phase in ENDED else "")
         try:
-            self.stop_asked_by = self._coordinator.report(
-                status.record(), status.tier, self._unsent
-            )
+            asked_by = self._coordinator.report(status.record(), status.tier, self._unsent)
         except LedgerUnavailable as error:
             log.debug("status not written: %s", error)
         else:
             self._unsent.clear()
+            # Once asked it stops, also when the request expires while it takes its order back.
+            self.stop_asked_by = self.stop_asked_by or asked_by
