@@ -59,8 +59,8 @@ def while_waiting(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], obj
 
 def test_list_shows_every_watcher_with_what_it_waits_for(bench: Bench) -> None:
     bench.open("AAPL", name="morning/apple")
-    waiting = bench.watcher("MSFT", name="noon/soft", pnl=2.5)
-    waiting.step()
+    bench.desk.market("MSFT", away=0.02)
+    bench.watcher("MSFT", name="noon/soft", pnl=2.5).step()
 
     result = call(bench, "list")
 
@@ -101,7 +101,7 @@ def test_list_of_nobody_and_of_reports_that_cannot_be_read(bench: Bench) -> None
     assert result.exit_code == 0
     assert "the report of broken cannot be read" in result.stderr
     assert "\x1b" not in result.stdout
-    assert result.stdout.endswith("2 watchers: 1 silent, 1 open\n")
+    assert result.stdout.endswith("2 watchers: 1 open, 1 silent\n")
 
 
 # ---- logs
@@ -197,7 +197,7 @@ def test_stop_shows_whom_it_means_asks_and_waits_for_the_end(
     assert result.stdout.endswith("1 of 1 watcher stopped.\n")
     assert [o.symbol for o in bench.broker.live()] == ["MSFT"]
     audit = [fields for _, fields in bench.desk.client.xrange(bench.desk.keys.audit)]
-    assert [(a["what"], a["why"]) for a in audit] == [("stop", "morning/apple")]
+    assert (audit[0]["what"], audit[0]["why"]) == ("stop", "morning/apple")
 
 
 def test_stop_names_those_that_did_not_stop_and_its_request_expires(
@@ -227,8 +227,10 @@ def test_stop_says_how_it_ended_when_it_was_not_by_the_stop(
     assert watcher.claim
 
     def fill() -> None:
-        bench.broker.fill(watcher.claim.id if watcher.claim else "", 10)
-        watcher.run()
+        assert watcher.claim
+        bench.broker.fill()
+        watcher.entries.settle(watcher.claim.id)
+        assert watcher.step() is Phase.DONE
 
     while_waiting(fill)
     result = call(bench, "stop", "AAPL", "--yes", "--json")

@@ -56,7 +56,8 @@ def test_a_report_with_its_transition_and_the_answer_is_one_round_trip(
 ) -> None:
     watcher = bench.open()
     trips: list[str] = []
-    pipeline, command = redis.client.Pipeline.execute, redis.Redis.execute_command
+    pipeline: Any = redis.client.Pipeline.execute
+    command: Any = redis.Redis.execute_command
 
     def execute(self: Any, *arguments: Any, **options: Any) -> Any:
         trips.append("pipeline")

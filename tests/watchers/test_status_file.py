@@ -55,7 +55,7 @@ def test_task_and_status_follow_the_watcher_to_its_end(bench: Bench, tmp_path: P
 
     assert (content(path)["status"]["phase"], content(path)["ended"]) == ("stopped", "stopped")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["apple.json"]
+    assert [found.name for found in tmp_path.iterdir()] == ["apple.json"]
 
 
 def test_a_reader_never_sees_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
