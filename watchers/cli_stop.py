@@ -69,6 +69,7 @@ def stop(
 
     Exit codes: 0 all have stopped, 1 some have not, or there are none, 2 wrong usage.
     """
+    account = app.settings.account
     if bool(targets) == everybody:
         raise click.UsageError("say which watchers to stop, or --all")
     chosen = _chosen(ctx, app, targets)
@@ -76,7 +77,7 @@ def stop(
         _fail(ctx, "no watcher reports to this account: nothing to stop")
     if not app.out.as_json:
         show(app.out, chosen)
-    question = f"Stop {plural(len(chosen), 'watcher')} of the account {app.settings.account}?"
+    question = f"Stop {plural(len(chosen), 'watcher')} of the account {account}?"
     if not yes and not click.confirm(question, err=True):
         _fail(ctx, "nothing was stopped")
     for watcher in chosen:
