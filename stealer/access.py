@@ -45,16 +45,21 @@ WATCHER_VERBS = frozenset(
 _DIRECT: frozenset[Need] = frozenset(
     {
         ("BLPOP", "wake"),
+        ("GET", "stop"),
         ("HDEL", "watchers"),
         ("HGET", "placed"),
         ("HGET", "slots"),
         ("HGETALL", "claim"),
         ("HGETALL", "policy"),
+        ("HGETALL", "watchers"),
         ("HSET", "tiers"),
         ("HSET", "watchers"),
         ("SET", "replicated"),
         ("TIME", ""),
         ("WAIT", ""),
+        ("XADD", "transitions"),
+        ("XRANGE", "transitions"),
+        ("XREVRANGE", "transitions"),
         ("ZRANGE", "claims"),
         ("ZRANGEBYSCORE", "beats"),
         ("ZRANGEBYSCORE", "watched"),
@@ -72,8 +77,8 @@ _BOUND = ("DEL", "PEXPIRE", "SET")
 READS = frozenset(
     {
         "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HVALS", "INFO", "LINDEX", "LRANGE", "PTTL",
-        "TIME", "TTL", "TYPE", "WAIT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE",
-        "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE",
+        "TIME", "TTL", "TYPE", "WAIT", "XRANGE", "XREVRANGE", "ZRANGE", "ZRANGEBYSCORE", "ZRANK",
+        "ZREVRANGE", "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE",
     }
 )  # fmt: skip
 

@@ -112,6 +112,11 @@ FIXED: dict[str, tuple[str, str]] = {
     ),
     "keeper": ("keeper", "String with TTL. The keeper's lease: its holder."),
     "watchers": ("watchers", "Hash owner -> JSON status of a watcher, refreshed while it lives."),
+    "transitions": (
+        "transitions",
+        "Stream. One entry per change of a watcher's phase or reason: when, who, from what to "
+        "what, why; about the latest 10,000 of all watchers. One that has ended is found here.",
+    ),
 }
 
 #: Keys with parts: name -> (pattern, what it holds).
@@ -166,6 +171,11 @@ PARTED: dict[str, tuple[str, str]] = {
     "reading": (
         "reading:{0}",
         "String with TTL. Somebody is reading SYMBOL's asset from the broker; others wait.",
+    ),
+    "stop": (
+        "stop:{0}",
+        "String with TTL. Who asks the watcher with this owner's name to stop: it takes its order "
+        "back and ends. A process started later has another name, and is not meant.",
     ),
     "seen": ("seen:{0}", "String with TTL. A steal id that ``record_steal`` has recorded already."),
 }

@@ -40,6 +40,9 @@ from stealer.settings import Settings
 REPLICAS_MS = 1_000
 
 
+#: How many changes of watchers' phases are kept, about: a day of a hundred busy watchers.
+TRANSITIONS_KEPT = 10_000
+
 #: The longest one wait blocks: shorter than a connection waits for an answer.
 LONGEST_WAIT_SECONDS = 3.0
 
@@ -255,19 +258,38 @@ class Ledger:
         acknowledged, server, certified = self.read(ask)
         return int(acknowledged) >= wanted and server["run_id"] == text(certified)
 
-    def report(self, status: dict[str, Any], tier: str = "") -> None:
-        """Leave this process's status, and its tier, for operators to read."""
+    def report(
+        self,
+        status: dict[str, Any],
+        tier: str = "",
+        transitions: Iterable[Mapping[str, str]] = (),
+    ) -> str:
+        """Leave this process's status, and its tier, for operators to read: one round trip.
+
+        Answers who asks this process to stop, '' when nobody does.
+
+        :param transitions: changes of its phase since the last report that arrived, for the stream.
+        """
         member = f"{status.get('symbol')}|{status.get('strategy')}"
         record = json.dumps({**status, "policy": self._policy_digest})
 
-        def write(r: redis.Redis) -> None:
+        def write(r: redis.Redis) -> Any:
             with r.pipeline(transaction=False) as pipe:
                 pipe.hset(self.keys.watchers, self.owner, record)
                 if tier:
                     pipe.hset(self.keys.tiers, member, tier)
-                pipe.execute()
+                for fields in transitions:
+                    row: dict[Any, Any] = {**fields, "owner": self.owner}
+                    pipe.xadd(self.keys.transitions, row, maxlen=TRANSITIONS_KEPT)
+                pipe.get(self.keys.of("stop", self.owner))
+                *written, asked = pipe.execute(raise_on_error=False)
+            for answer in written:
+                if isinstance(answer, Exception):
+                    raise answer
+            return asked
 
-        self.read(write)
+        asked = self.read(write)
+        return asked if isinstance(asked, str) else ""  # an error: no request of ours is there
 
     def forget_report(self) -> None:
         """Take this process's status away, at its end."""

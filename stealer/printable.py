@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import Final
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
 
 #: The longest value a message shows whole: many times what a good one needs.
 SHOWN_LETTERS: Final = 60
@@ -57,8 +59,43 @@ class PrintableFormatter(logging.Formatter):
         return "\n".join(printable(line) for line in lines)
 
 
-def log_to_stderr(layout: str, level: int = logging.INFO, *, force: bool = False) -> None:
-    """Log to stderr in *layout* (``%(message)s`` and so on), as ``PrintableFormatter`` does."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object a record, on one line of ASCII: time, level, logger, *constant*, the
+    record's own ``fields`` (``extra={"fields": {...}}``), and the message.
+    """
+
+    def __init__(self, constant: Mapping[str, str]) -> None:
+        super().__init__()
+        self._constant = dict(constant)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            **self._constant,
+            **getattr(record, "fields", {}),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr(
+    layout: str,
+    level: int = logging.INFO,
+    *,
+    force: bool = False,
+    as_json: bool = False,
+    constant: Mapping[str, str] | None = None,
+) -> None:
+    """Log to stderr in *layout* (``%(message)s`` and so on), as ``PrintableFormatter`` does.
+
+    :param as_json: instead as ``JsonFormatter`` does, with *constant* in every line.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(PrintableFormatter(layout))
+    handler.setFormatter(JsonFormatter(constant or {}) if as_json else PrintableFormatter(layout))
     logging.basicConfig(level=level, handlers=[handler], force=force)

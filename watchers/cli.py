@@ -14,12 +14,15 @@ import click
 
 from stealer import __version__
 from stealer.broker.interface import BrokerError
+from stealer.cli.context import log_format_option
 from stealer.errors import LedgerMisconfigured, StealerError
 from stealer.model import InvalidIntent, OrderIntent, decimal_text
 from stealer.printable import log_to_stderr as log_lines
 from stealer.printable import printable
 from stealer.settings import Settings, SettingsError, refuse_secret_option
-from watchers.plan import Plan, PlanEntry, PlanError, load_plan
+from watchers.cli_group import WatchersGroup
+from watchers.plan import Plan, PlanError, load_plan
+from watchers.status_file import StatusFile, StatusFileError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,14 +32,18 @@ log = logging.getLogger(__name__)
 #: Exit codes: done or stopped, could not be done, bad input, Redis, broker.
 OK, FAILED, USAGE, REDIS, BROKER = 0, 1, 2, 3, 4
 
+FILE = click.Path(dir_okay=False, path_type=Path)
+
 _PHASE_CODES = {"done": OK, "stopped": OK, "expired": FAILED}
 
 
 @click.group(
+    cls=WatchersGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 target filled or stopped, 1 expired before that (in a plan: any entry "
     "expired, gave up or was killed), 2 bad input or plan, or an order that the broker would never "
-    "take, 3 Redis, 4 broker.",
+    "take, 3 Redis, 4 broker. list, logs and stop: 0 done, 1 a watcher has not stopped or there is "
+    "none of that name.",
 )
 @click.version_option(__version__)
 def main() -> None:
@@ -44,8 +51,9 @@ def main() -> None:
 
 
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--account, --redis-url, --dry-run and --verbose, for every command that trades."""
+    """--account, --redis-url, --dry-run, --verbose and --log-format, for what trades."""
     for option in (
+        log_format_option,
         click.option("--account", help="Account name in Redis  [STEALER_ACCOUNT, default paper]"),
         click.option("--redis-url", help="Redis address  [REDIS_URL]"),
         click.option("--dry-run", is_flag=True, default=None, help="Decide and log; open nothing."),
@@ -55,13 +63,15 @@ def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def log_to_stderr(verbose: bool, name: str = "") -> None:
-    """One line a transition on stderr."""
-    label = f"{name} " if name else ""
+def log_to_stderr(verbose: bool, log_format: str, name: str = "") -> None:
+    """One line a transition on stderr, marked with the watcher's *name*, FLEET/ENTRY."""
+    label = name.rpartition("/")[2] + " " if name else ""  # a fleet's log is its own
     log_lines(
         f"%(asctime)s {label}%(levelname).1s %(message)s",
         logging.DEBUG if verbose else logging.INFO,
         force=True,
+        as_json=log_format == "json",
+        constant={"watcher": name} if name else {},
     )
     for noisy in ("urllib3", "alpaca"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -71,7 +81,7 @@ def exit_with(error: Exception) -> int:
     """Say *error* in one sentence on stderr; the exit code for it."""
     lines = [printable(line) for line in str(error).split("\n")]
     click.echo("\n".join(["watchers: " + lines[0], *lines[1:]]), err=True)
-    if isinstance(error, SettingsError | InvalidIntent | PlanError):
+    if isinstance(error, SettingsError | InvalidIntent | PlanError | StatusFileError):
         return USAGE
     if isinstance(error, BrokerError):
         return BROKER
@@ -121,6 +131,11 @@ def exit_with(error: Exception) -> int:
     help="Name of this task: started again under it, the watcher goes on with what is filled "
     "already. Default: a new one.",
 )
+@click.option(
+    "--config-path",
+    type=FILE,
+    help="Keep the watcher's task and status in this JSON file as well, replaced at each change.",
+)
 @account_options
 def open_position(
     symbol: str,
@@ -137,10 +152,12 @@ def open_position(
     time_in_force: str | None,
     extended_hours: bool,
     ticket: str | None,
+    config_path: Path | None,
     account: str | None,
     redis_url: str | None,
     dry_run: bool | None,
     verbose: bool,
+    log_format: str,
 ) -> None:
     """Keep a limit entry order of SYMBOL open, when capacity and price allow, until it fills.
 
@@ -149,7 +166,7 @@ def open_position(
     from watchers.process import run_entry
     from watchers.task import EntryTask
 
-    log_to_stderr(verbose)
+    log_to_stderr(verbose, log_format)
     try:
         settings = _settings(account, redis_url, dry_run)
         intent = OrderIntent(
@@ -172,8 +189,19 @@ def open_position(
             ticket or f"{intent.symbol}-{secrets.token_hex(4)}",
             offers_forecast=forecast_pnl is not None,
         )
-        phase = run_entry(task, settings)
-    except (SettingsError, InvalidIntent, StealerError, BrokerError, LedgerMisconfigured) as error:
+        file = None
+        if config_path:
+            file = StatusFile(config_path, {"name": intent.symbol, **task.record()})
+            file.begin()
+        phase = run_entry(task, settings, status_file=file)
+    except (
+        SettingsError,
+        InvalidIntent,
+        StatusFileError,
+        StealerError,
+        BrokerError,
+        LedgerMisconfigured,
+    ) as error:
         sys.exit(exit_with(error))
     sys.exit(_PHASE_CODES[phase.value])
 
@@ -190,24 +218,28 @@ def _settings(account: str | None, redis_url: str | None, dry_run: bool | None) 
     return settings
 
 
-PLAN_FILE = click.Path(dir_okay=False, path_type=Path)
-
-
 @main.command("run")
-@click.argument("plan", type=PLAN_FILE)
+@click.argument("plan", type=FILE)
 @click.option(
     "--stop-seconds",
     type=click.FloatRange(1, 3600),
     help="How long a stop may take before processes are killed.  [default: 20]",
 )
+@click.option(
+    "--status-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep each entry's task and status in DIRECTORY/NAME.json as well.",
+)
 @account_options
 def run(
     plan: Path,
     stop_seconds: float | None,
+    status_dir: Path | None,
     account: str | None,
     redis_url: str | None,
     dry_run: bool | None,
     verbose: bool,
+    log_format: str,
 ) -> None:
     """Run all entries of the file PLAN, each in a process of its own.
 
@@ -221,22 +253,29 @@ def run(
     from watchers.fleet import STOP_SECONDS
     from watchers.process import run_plan
 
-    log_to_stderr(verbose)
+    log_to_stderr(verbose, log_format)
     try:
         settings = _settings(account, redis_url, dry_run)
         code = run_plan(
             plan,
             settings,
-            label=lambda name: log_to_stderr(verbose, name),
+            label=lambda name: log_to_stderr(verbose, log_format, name),
             stop_seconds=stop_seconds or STOP_SECONDS,
+            status_dir=status_dir,
         )
-    except (SettingsError, PlanError, LedgerMisconfigured, BrokerError) as error:
+    except (
+        SettingsError,
+        PlanError,
+        StatusFileError,
+        LedgerMisconfigured,
+        BrokerError,
+    ) as error:
         sys.exit(exit_with(error))
     sys.exit(code)
 
 
 @main.command("check")
-@click.argument("plan", type=PLAN_FILE)
+@click.argument("plan", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="For programs, also the mistakes.")
 def check(plan: Path, as_json: bool) -> None:
     """Check the file PLAN and show what it asks for. Contacts nothing.
@@ -254,34 +293,12 @@ def check(plan: Path, as_json: bool) -> None:
                 click.echo(printable(problem), err=True)
         sys.exit(USAGE)
     if as_json:
-        entries = [_entry_record(entry) for entry in found.entries]
+        entries = [{"name": entry.name, **entry.task.record()} for entry in found.entries]
         click.echo(json.dumps({"ok": True, "fleet": found.fleet, "entries": entries}, indent=2))
         return
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 200).print(_plan_table(found))
-
-
-def _entry_record(entry: PlanEntry) -> dict[str, Any]:
-    """One entry as plain values; numbers that must stay exact are text."""
-    task, intent = entry.task, entry.task.intent
-    return {
-        "name": entry.name,
-        "symbol": intent.symbol,
-        "side": intent.side,
-        "limit_price": decimal_text(intent.limit_price),
-        "target_qty": decimal_text(intent.qty),
-        "forecast_pnl": intent.forecasted_pnl if task.offers_forecast else None,
-        "strategy": intent.strategy,
-        "mode": intent.mode,
-        "tolerance_pct": task.tolerance_pct,
-        "expiry_minutes": task.expiry_seconds / 60,
-        "poll_seconds": task.poll_seconds,
-        "force_immediate": intent.force_immediate,
-        "time_in_force": intent.time_in_force or None,
-        "extended_hours": intent.extended_hours,
-        "ticket": task.ticket,
-    }
 
 
 def _plan_table(plan: Plan) -> Table:

@@ -27,7 +27,9 @@ from stealer.sessions import in_extended_hours
 from stealer.tiers import TierDecision, decide_tier, distance
 from watchers.pause import Pause
 from watchers.price_wait import PriceWait
+from watchers.reporter import Reporter
 from watchers.status import CAPACITY_REASONS, Phase, Status
+from watchers.status_file import StatusFile
 from watchers.task import EntryTask
 from watchers.task_memory import TaskMemory
 
@@ -38,9 +40,6 @@ WATCH_SECONDS = 60.0
 
 #: What forecasts that watchers offer say of their origin.
 FORECAST_SOURCE = "watcher"
-
-#: Seconds between two writings of an unchanged status.
-REPORT_SECONDS = 5.0
 
 #: Seconds between two looks at a claim that cannot be adopted yet, and at a Redis that is away.
 LOOK_SECONDS = 0.2
@@ -59,6 +58,8 @@ class EntryWatcher:
     :param should_stop: asked between steps.
     :param sleep, monotonic, now: the clock; *now* in unix seconds, for people only.
     :param on_move: told each change of phase or reason.
+    :param name: for people; the symbol if empty.
+    :param status_file: where its status is kept besides Redis.
     """
 
     def __init__(
@@ -72,13 +73,14 @@ class EntryWatcher:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         on_move: Callable[[Phase, str], object] = lambda phase, reason: None,
+        name: str = "",
+        status_file: StatusFile | None = None,
     ) -> None:
         self.task = task
         self.coordinator = coordinator
         self.entries = entries
         self._should_stop = should_stop
-        self._sleep, self._monotonic, self._now = sleep, monotonic, now
-        self._on_move = on_move
+        self._sleep, self._monotonic = sleep, monotonic
         symbol, self._is_crypto = coordinator.checked(task.intent)
         intent = task.intent
         self.slot = f"{symbol}|{intent.side}|{intent.strategy}"
@@ -92,8 +94,18 @@ class EntryWatcher:
             ticket=task.ticket,
             pid=os.getpid(),
             host=socket.gethostname(),
+            name=name or symbol,
         )
-        self._watch_at = self._report_at = float("-inf")
+        self.reporter = Reporter(
+            self.status,
+            coordinator,
+            monotonic=monotonic,
+            now=now,
+            on_move=on_move,
+            file=status_file,
+        )
+        self._enter = self.reporter.enter
+        self._watch_at = float("-inf")
         self._pause = Pause()
         self._stop_by: float | None = None
         self._memory = TaskMemory(task, coordinator, monotonic)
@@ -106,7 +118,7 @@ class EntryWatcher:
         """Step after step; returns the phase in which it ended."""
         while True:
             try:
-                if self._should_stop():
+                if self._should_stop() or self.reporter.stop_asked_by:
                     return self._stop()
                 ended = self.step()
                 if ended:
@@ -400,7 +412,8 @@ class EntryWatcher:
             if self._monotonic() >= self._stop_by:
                 break
             self.entries.sleep(LOOK_SECONDS)
-        return self._finish(Phase.STOPPED, "stop", "stopped by signal")
+        who = self.reporter.stop_asked_by
+        return self._finish(Phase.STOPPED, "stop", f"stopped by {who or 'signal'}")
 
     def _without_redis(self) -> bool:
         """Stopping, and Redis is away: cancel at the broker first, then tell the ledger if it
@@ -416,7 +429,7 @@ class EntryWatcher:
         self.entries.sleep(LOOK_SECONDS)
         if self._stop_by is not None and self._monotonic() < self._stop_by:
             return False
-        self._enter(Phase.STOPPED, "redis", "stopped by signal, without Redis")
+        self._enter(Phase.STOPPED, "redis", "stopped without Redis")
         return True
 
     def _finish(self, phase: Phase, reason: str, detail: str) -> Phase:
@@ -424,7 +437,9 @@ class EntryWatcher:
         if self.claim:
             self._enter(Phase.ENDING, reason, "canceling its order")
             back = self.entries.take_back(self.claim, reason, self.task.stop_seconds)
-            if not back:
+            if back:
+                self.status.claim = ""
+            else:
                 detail += "; the keeper finishes its order"
             filled = self._memory.recall().filled_qty
             self.status.filled_qty = decimal_text(filled)
@@ -435,21 +450,3 @@ class EntryWatcher:
         if phase is not Phase.IMPOSSIBLE:  # what is wrong with it stays to be read, as of a crash
             self.coordinator.forget_report()
         return phase
-
-    def _enter(self, phase: Phase, reason: str, detail: str) -> None:
-        """Note the phase; log a transition once; keep the shared status fresh."""
-        status = self.status
-        moved = (status.phase, status.reason) != (phase, reason)
-        status.detail = detail
-        if moved:
-            status.phase, status.reason, status.since = phase, reason, self._now()
-            log.info("%s", status.sentence())
-            self._on_move(phase, reason)
-        if not moved and self._monotonic() < self._report_at:
-            return
-        status.seen = self._now()
-        self._report_at = self._monotonic() + REPORT_SECONDS
-        try:
-            self.coordinator.report(status.record(), status.tier)
-        except LedgerUnavailable as error:
-            log.debug("status not written: %s", error)

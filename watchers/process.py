@@ -23,6 +23,7 @@ from watchers.fleet import STOP_SECONDS, Fleet
 from watchers.plan import PlanEntry
 from watchers.plan_file import PlanFile
 from watchers.status import Phase
+from watchers.status_file import StatusFile
 from watchers.task import EntryTask
 
 log = logging.getLogger(__name__)
@@ -42,12 +43,14 @@ def run_entry(
     broker: Broker | None = None,
     stop: StopFlag | None = None,
     on_move: Callable[[Phase, str], object] = lambda phase, reason: None,
+    status_file: StatusFile | None = None,
 ) -> Phase:
     """Pursue *task* until it ends or SIGTERM comes; the phase it ended in.
 
     :param name: for CLIENT LIST and at the end of the owner's name; the symbol if empty.
     :param stop: set by SIGTERM; may be set already: then only what is out is taken back.
     :param on_move: told each phase and its reason.
+    :param status_file: where task and status are kept besides Redis.
     :raises InvalidIntent: the task cannot be for this account, or the broker would never take its
         order (``stealer.order_rules``); nothing is held.
     :raises LedgerMisconfigured, BrokerMisconfigured: it cannot work as set up.
@@ -64,9 +67,20 @@ def run_entry(
         for setting, (here, there) in coordinator.policy_drift().items():
             log.warning("policy: %s is %s here but %s for this account", setting, here, there)
         watcher = EntryWatcher(
-            task, coordinator, entries, should_stop=stop.is_set, sleep=stop.wait, on_move=on_move
+            task,
+            coordinator,
+            entries,
+            should_stop=stop.is_set,
+            sleep=stop.wait,
+            on_move=on_move,
+            name=name,
+            status_file=status_file,
         )
-        phase = watcher.run()
+        try:
+            phase = watcher.run()
+        except Exception as error:
+            watcher.reporter.ended_badly(f"crashed: {type(error).__name__}")
+            raise
         if phase is Phase.IMPOSSIBLE:
             raise InvalidIntent(watcher.status.detail)
         return phase
@@ -78,12 +92,15 @@ def run_plan(
     *,
     label: Callable[[str], None] = lambda name: None,
     stop_seconds: float = STOP_SECONDS,
+    status_dir: Path | None = None,
 ) -> int:
     """Run the plan in *path* as a fleet until it ends or SIGTERM comes; the exit status.
 
-    :param label: called in each child with the entry's name, to mark its log lines.
+    :param label: called in each child with FLEET/ENTRY, to mark its log lines.
     :param stop_seconds: how long a stop may take before processes are killed.
+    :param status_dir: each entry's task and status are kept there, in a file NAME.json.
     :raises PlanError: the plan cannot be used; nothing was started.
+    :raises StatusFileError: a file cannot be written there; nothing was started.
     :raises LedgerMisconfigured, BrokerMisconfigured: no child could work as set up.
     """
     file = PlanFile(path, settings.crypto_symbols)
@@ -91,17 +108,41 @@ def run_plan(
     connect(settings).close()  # sends nothing: only to find a bad address or missing keys once,
     connect_broker(settings)  # and not in every child
 
+    def status_file(entry: PlanEntry) -> StatusFile | None:
+        if status_dir is None:
+            return None
+        record = {"name": f"{plan.fleet}/{entry.name}", **entry.task.record()}
+        return StatusFile(status_dir / f"{entry.name}.json", record)
+
+    # Looked at here, once: a child that comes back after a crash goes on without its file.
+    for file_of_entry in filter(None, map(status_file, plan.entries)):
+        file_of_entry.begin()
+
     def work(entry: PlanEntry, line: Lifeline) -> Ending:
-        label(entry.name)
-        return pursue(entry, settings, line, f"{plan.fleet}/{entry.name}")
+        name = f"{plan.fleet}/{entry.name}"
+        label(name)
+        return pursue(entry, settings, line, name, status_file(entry))
 
     return Fleet(plan, work, file, prepare=preload, stop_seconds=stop_seconds).run()
 
 
-def pursue(entry: PlanEntry, settings: Settings, line: Lifeline, name: str) -> Ending:
+def pursue(
+    entry: PlanEntry,
+    settings: Settings,
+    line: Lifeline,
+    name: str,
+    status_file: StatusFile | None = None,
+) -> Ending:
     """One entry of a plan in its own process; how it ended, as its parent is to know it."""
     try:
-        phase = run_entry(entry.task, settings, name=name, stop=line, on_move=line.tell_phase)
+        phase = run_entry(
+            entry.task,
+            settings,
+            name=name,
+            stop=line,
+            on_move=line.tell_phase,
+            status_file=status_file,
+        )
     except (BrokerMisconfigured, SettingsError, InvalidIntent) as error:
         line.tell_words(str(error))
         return Ending.IMPOSSIBLE

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+from stealer.printable import printable
 
 
 class Phase(StrEnum):
@@ -21,6 +24,20 @@ class Phase(StrEnum):
     EXPIRED = "expired"
     STOPPED = "stopped"
     IMPOSSIBLE = "impossible"  #: the broker would never take its order: another is to be asked for
+
+
+#: Seconds between two reports of an unchanged status.
+REPORT_SECONDS = 5.0
+
+#: A watcher in one of these has ended.
+ENDED = frozenset({Phase.DONE, Phase.EXPIRED, Phase.STOPPED, Phase.IMPOSSIBLE})
+
+
+class Kind(StrEnum):
+    """What a watcher is after."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
 
 
 #: Denials after which more free capacity, or a better place in line, would help.
@@ -41,7 +58,10 @@ CAPACITY_REASONS = frozenset(
 
 @dataclass(slots=True)
 class Status:
-    """What a person wants to know of one watcher. Times are unix seconds."""
+    """What a person wants to know of one watcher. Times are unix seconds.
+
+    ``name`` is FLEET/ENTRY, or the symbol of a watcher without a plan.
+    """
 
     symbol: str
     side: str
@@ -64,10 +84,38 @@ class Status:
     pid: int = 0
     host: str = ""
     seen: float = 0.0
+    name: str = ""
+    kind: Kind = Kind.ENTRY
 
     def record(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return asdict(self)
+
+    def transition(self, was: Phase, elapsed: float) -> dict[str, str]:
+        """The change to the present phase, for the log and the stream: all values are text.
+
+        :param was: the phase before, which lasted *elapsed* seconds.
+        """
+        fields = {
+            "at": iso(self.since),
+            "watcher": self.name or self.symbol,
+            "kind": self.kind.value,
+            "symbol": self.symbol,
+            "side": self.side,
+            "strategy": self.strategy,
+            "ticket": self.ticket,
+            "phase": self.phase.value,
+            "reason": self.reason,
+            "was": was.value,
+            "elapsed": f"{max(elapsed, 0.0):.3f}",
+            "claim": self.claim,
+            "filled": self.filled_qty,
+            "target": self.target_qty,
+            "detail": self.detail,
+            "host": self.host,
+            "pid": str(self.pid),
+        }
+        return {key: printable(value) for key, value in fields.items()}
 
     def sentence(self) -> str:
         """One line for a log or a screen."""
@@ -82,3 +130,8 @@ class Status:
         if self.detail:
             words.append(f"- {self.detail}")
         return " ".join(words)
+
+
+def iso(seconds: float) -> str:
+    """A moment in unix seconds as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from stealer.model import InvalidIntent, OrderIntent
+from stealer.model import InvalidIntent, OrderIntent, decimal_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,23 @@ class EntryTask:
     def target(self) -> Decimal:
         """Units wanted in all."""
         return self.intent.qty
+
+    def record(self) -> dict[str, Any]:
+        """As plain values for JSON; numbers that must stay exact are text."""
+        intent = self.intent
+        return {
+            "symbol": intent.symbol,
+            "side": intent.side,
+            "limit_price": decimal_text(intent.limit_price),
+            "target_qty": decimal_text(intent.qty),
+            "forecast_pnl": intent.forecasted_pnl if self.offers_forecast else None,
+            "strategy": intent.strategy,
+            "mode": intent.mode,
+            "tolerance_pct": self.tolerance_pct,
+            "expiry_minutes": self.expiry_seconds / 60,
+            "poll_seconds": self.poll_seconds,
+            "force_immediate": intent.force_immediate,
+            "time_in_force": intent.time_in_force or None,
+            "extended_hours": intent.extended_hours,
+            "ticket": self.ticket,
+        }

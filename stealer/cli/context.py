@@ -71,6 +71,7 @@ class App:
     overrides: dict[str, Any] = field(default_factory=dict)
     json: bool = False
     color: bool = True
+    program: str = "stealer"
 
     @cached_property
     def settings(self) -> Settings:
@@ -98,7 +99,7 @@ class App:
         """How this invocation speaks."""
         from stealer.cli.out import Out
 
-        return Out(as_json=self.json, color=self.color)
+        return Out(as_json=self.json, color=self.color, program=self.program)
 
     @property
     def who(self) -> str:
@@ -153,3 +154,15 @@ def common_options(*, shown: bool = False, json: bool = True) -> Callable[[F], F
         )(wrapped)
 
     return decorate
+
+
+def log_format_option(function: F) -> F:
+    """--log-format, of every command that runs until it is stopped."""
+    return click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        envvar="STEALER_LOG_FORMAT",
+        default="text",
+        show_default=True,
+        help="Log lines for people, or one JSON object each for programs  [STEALER_LOG_FORMAT]",
+    )(function)

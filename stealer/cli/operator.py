@@ -55,6 +55,11 @@ class Operator(WorkStealingCoordinator):
             raise_for(f"wrong_state:{state}", "release", claim.id)
         return order_id
 
+    def ask_to_stop(self, owner: str, seconds: float) -> None:
+        """Ask the watcher with this owner's name to stop; for *seconds* it may still obey."""
+        key = self.keys.of("stop", owner)
+        self.read(lambda r: r.set(key, self.owner, px=int(seconds * 1000)))
+
     def leave_audit(self, what: str, claim_id: str, why: str) -> None:
         """An audit entry with who, in the form the scripts use."""
         fields: dict[Any, Any] = {

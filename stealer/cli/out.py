@@ -71,8 +71,11 @@ def _dollars(micro: Any) -> Any:
 class Out:
     """One invocation's voice. Results go to stdout, everything else to stderr."""
 
-    def __init__(self, *, as_json: bool = False, color: bool = True) -> None:
+    def __init__(
+        self, *, as_json: bool = False, color: bool = True, program: str = "stealer"
+    ) -> None:
         self.as_json = as_json
+        self.program = program
         self.terminal = sys.stdout.isatty()
         self.color = color
         reconfigure = getattr(sys.stdout, "reconfigure", None)
@@ -108,7 +111,7 @@ class Out:
 
     def warn(self, sentence: str) -> None:
         """A sentence on stderr."""
-        click.echo(f"stealer: {printable(sentence)}", err=True)
+        click.echo(f"{self.program}: {printable(sentence)}", err=True)
 
     def table(
         self, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], title: str = ""

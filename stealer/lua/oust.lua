@@ -36,7 +36,7 @@ for _, key in ipairs({K.waiting, K.forecast_info, K.quotes, K.counters, K.decisi
     K.watchers, K.placed, K.budget, K.data_budget}) do
   oust(key, 'hash')
 end
-for _, key in ipairs({K.steals, K.dry_steals, K.audit}) do oust(key, 'stream') end
+for _, key in ipairs({K.steals, K.dry_steals, K.audit, K.transitions}) do oust(key, 'stream') end
 for _, key in ipairs({K.replicated}) do oust(key, 'string') end
 if lost then redis.call('HSET', K.ledger, 'run', '', 'account_ms', '0') end
 for i, why in ipairs(said) do audit('oust', reply[i + 1], 'keeper', why) end

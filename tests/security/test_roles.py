@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 import redis
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from stealer import access
 from stealer.access import Role, needs, user_line, user_name
@@ -24,6 +24,7 @@ from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
 from tests.security.conftest import ACCOUNT, Guarded
 from tests.support import ManualClock
+from watchers.cli import main as watchers
 
 pytestmark = pytest.mark.real_server
 
@@ -115,6 +116,32 @@ def test_a_watcher_and_a_keeper_do_all_their_work(
     assert keeper.coordinator.missing_rights(Role.KEEPER) == []
     assert watcher.missing_rights(Role.WATCHER) == []
     keeper.leadership.release()
+
+
+def test_a_watcher_reads_what_all_watchers_report_and_only_an_operator_stops_them(
+    guarded: Guarded,
+) -> None:
+    watcher = guarded.coordinator(Role.WATCHER)
+    moved = {"watcher": "apple", "symbol": "AAPL", "phase": "open"}
+    report = {"symbol": "AAPL", "strategy": "maxdiff", "name": "apple", "phase": "open"}
+    assert watcher.report(report, "normal", [moved]) == ""
+
+    def call(role: Role, *arguments: str) -> Result:
+        app = App(connect=lambda _: guarded.client(role), program="watchers")
+        return CliRunner().invoke(watchers, [*arguments, "--account", ACCOUNT], obj=app)
+
+    for role in (Role.WATCHER, Role.OPERATOR):
+        assert "apple" in call(role, "list").stdout
+        assert "apple AAPL" in call(role, "logs").stdout
+    denied = call(Role.WATCHER, "stop", "apple", "--yes", "--timeout", "1")
+    assert denied.exit_code == 3
+    assert "lacks a right" in denied.stderr
+    assert watcher.report(report) == ""
+    late = call(Role.OPERATOR, "stop", "apple", "--yes", "--timeout", "1")
+    assert "apple (:0), which was silent" in late.stderr
+    assert watcher.report(report), "the watcher's user may read who asks"
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        guarded.client(Role.WATCHER).set(f"{STEM}:stop:{watcher.owner}", "me")
 
 
 NOT_FOR_THEM: list[Callable[[Any], Any]] = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 
 from stealer.access import Role, needs, probes
 from stealer.scripts import function_library
@@ -29,3 +31,14 @@ def test_a_child_reckons_nothing_anew_that_its_parent_knows() -> None:
     child.join(30)
 
     assert child.exitcode == 0
+
+
+def test_a_watcher_loads_nothing_that_only_people_need() -> None:
+    code = (
+        "import sys; import watchers.cli; from watchers.process import preload; preload();"
+        "print([name for name in ('rich', 'watchers.cli_look') if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout == "[]\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stealer.cli.context import App, common_options, pass_app
+from stealer.cli.context import App, common_options, log_format_option, pass_app
 from stealer.printable import log_to_stderr
 
 
@@ -21,8 +21,9 @@ from stealer.printable import log_to_stderr
     help="Seconds between two readings of the account.  [default: the keeper's own]",
 )
 @click.option("--once", is_flag=True, help="One round, then end.")
+@log_format_option
 @pass_app
-def keeper(app: App, poll_seconds: float | None, once: bool) -> None:
+def keeper(app: App, poll_seconds: float | None, once: bool, log_format: str) -> None:
     """Run the account's keeper until SIGTERM or Ctrl-C.
 
     One holds the lease and works, any number of others stand by.
@@ -33,7 +34,11 @@ def keeper(app: App, poll_seconds: float | None, once: bool) -> None:
         if not (error.name or "").startswith("stealer.keeper"):
             raise click.ClickException(f"the keeper needs {error.name}: {error}") from None
         raise click.ClickException("the keeper is not part of this installation") from None
-    log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(
+        "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        as_json=log_format == "json",
+        constant={"account": app.settings.account},
+    )
     options: dict[str, Any] = {"once": once}
     if poll_seconds is not None:
         options["poll_seconds"] = poll_seconds
