@@ -15,7 +15,9 @@ from typing import Any
 
 import redis
 
-from stealer.ledger import Ledger, text_hash
+from stealer.cli.operator import Operator
+from stealer.cli.views.reading import Reader
+from stealer.ledger import text_hash
 from stealer.model import InvalidIntent
 from watchers.status import ENDED, Phase
 
@@ -75,14 +77,16 @@ class Listing:
     problems: list[str] = field(default_factory=list)
 
 
-def listing(ledger: Ledger) -> Listing:
+def listing(ledger: Operator) -> Listing:
     """Who reports to this account.
 
+    :raises BadData: the key holds something else.
     :raises LedgerUnavailable, LedgerMisconfigured:
     """
     found, problems = [], []
     now = ledger.now_ms() / 1000
-    rows = text_hash(ledger.read(lambda r: r.hgetall(ledger.keys.watchers)))
+    key = ledger.keys.watchers
+    rows = text_hash(Reader(ledger).ask(key, lambda r: r.hgetall(key)))
     for owner, said in rows.items():
         try:
             record = json.loads(said)
@@ -91,24 +95,25 @@ def listing(ledger: Ledger) -> Listing:
         if isinstance(record, dict):
             found.append(_watcher(owner, record, now))
         else:
-            problems.append(f"{ledger.keys.watchers}: the report of {owner} cannot be read")
+            problems.append(f"{key}: the report of {owner} cannot be read")
     return Listing(sorted(found, key=lambda w: (w.name, w.owner)), problems)
 
 
-def matching(watchers: Sequence[Watcher], wanted: str, ledger: Ledger) -> list[Watcher]:
+def matching(watchers: Sequence[Watcher], wanted: str, ledger: Operator) -> list[Watcher]:
     """Those that *wanted* names: a watcher, a ticket, a whole fleet or a symbol."""
     symbol = _symbol(wanted, ledger)
     return [w for w in watchers if _meant(wanted, symbol, w.name, w.ticket, w.symbol)]
 
 
-def transitions(ledger: Ledger, wanted: str, count: int) -> list[tuple[str, dict[str, str]]]:
+def transitions(ledger: Operator, wanted: str, count: int) -> list[tuple[str, dict[str, str]]]:
     """The latest *count* entries (id, fields) of the stream about *wanted*, oldest of them first.
 
     :param wanted: as for `matching`; everything if empty.
     """
     symbol, found, before = _symbol(wanted, ledger), list[tuple[str, dict[str, str]]](), "+"
+    reader, key = Reader(ledger), ledger.keys.transitions
     while len(found) < count:
-        rows = ledger.read(partial(_read_back, key=ledger.keys.transitions, before=before))
+        rows = reader.ask(key, partial(_read_back, key=key, before=before))
         found += [row for row in _rows(rows) if _about(row[1], wanted, symbol)]
         if len(rows) < BATCH:
             break
@@ -117,12 +122,13 @@ def transitions(ledger: Ledger, wanted: str, count: int) -> list[tuple[str, dict
 
 
 def following(
-    ledger: Ledger, wanted: str, last: str, pause: float
+    ledger: Operator, wanted: str, last: str, pause: float
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Entries about *wanted* after the entry *last*, as they come; asked for every *pause* s."""
     symbol = _symbol(wanted, ledger)
+    reader, key = Reader(ledger), ledger.keys.transitions
     while True:
-        rows = ledger.read(partial(_read_on, key=ledger.keys.transitions, after=last))
+        rows = reader.ask(key, partial(_read_on, key=key, after=last))
         for row in _rows(rows):
             last = row[0]
             if _about(row[1], wanted, symbol):
@@ -143,7 +149,7 @@ def _rows(rows: Any) -> list[tuple[str, dict[str, str]]]:
     return [(str(row[0]), text_hash(row[1])) for row in rows]
 
 
-def _symbol(wanted: str, ledger: Ledger) -> str:
+def _symbol(wanted: str, ledger: Operator) -> str:
     """*wanted* as a symbol, if it can be one: BTC/USD is BTCUSD."""
     try:
         return ledger.classify(wanted)[0] if wanted else ""

@@ -268,3 +268,15 @@ def test_without_redis_each_says_so(bench: Bench) -> None:
         result = CliRunner().invoke(main, [*command, "--redis-url", "redis://127.0.0.1:1/0"])
         assert result.exit_code == 3, result.output
         assert result.stderr.startswith("watchers: Redis cannot be reached")
+
+
+@pytest.mark.parametrize(("command", "name"), [("logs", "transitions"), ("list", "watchers")])
+def test_a_key_of_the_wrong_type_is_named(bench: Bench, command: str, name: str) -> None:
+    key = getattr(bench.desk.keys, name)
+    bench.desk.client.delete(key)
+    bench.desk.client.set(key, "somebody's own")
+
+    result = call(bench, command)
+
+    assert result.exit_code in (0, 1, 3)
+    assert key in result.output
