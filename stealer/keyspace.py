@@ -110,6 +110,11 @@ FIXED: dict[str, tuple[str, str]] = {
         "Sorted set 'process call' by the time (ms) at which it was told to ask again: who waits "
         "for the API budget, while that time has not come.",
     ),
+    "streams": (
+        "streams",
+        "Hash with TTL. The leading keeper's streams: name -> 'connected heard connects', since "
+        "when it stands and when something last came (ms, or a dash), and how often it connected.",
+    ),
     "keeper": ("keeper", "String with TTL. The keeper's lease: its holder."),
     "watchers": ("watchers", "Hash owner -> JSON status of a watcher, refreshed while it lives."),
     "transitions": (

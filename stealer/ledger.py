@@ -31,7 +31,7 @@ from stealer.model import (
     finite_pnl,
     valid_strategy,
 )
-from stealer.replies import AccountFigures, Candidate, Server, Standing, Task
+from stealer.replies import AccountFigures, Candidate, Server, Standing, StreamHealth, Task
 from stealer.request_ids import RequestIds
 from stealer.scripts import INJECTED_IDENTITY_KEY, Scripts, not_text, text, translated
 from stealer.settings import Settings
@@ -414,6 +414,27 @@ class Ledger:
     def publish_session(self, is_open: bool, seconds_left: float = 0.0, term: int = 0) -> None:
         """Whether the stock market is open, and for how many seconds (0: unknown)."""
         raise_for(self._run("session", term, int(is_open), int(seconds_left * 1000))[0], "session")
+
+    def publish_streams(
+        self, streams: Iterable[StreamHealth], seconds: float, term: int = 0
+    ) -> None:
+        """How the keeper's streams are, good for *seconds*.
+
+        :raises Deposed:
+        """
+
+        def ago(age: float | None) -> str:
+            return "-" if age is None else str(int(age * 1000))
+
+        rows = [
+            words
+            for s in streams
+            for words in (
+                s.name,
+                f"{ago(s.connected_seconds)} {ago(s.heard_seconds)} {s.connects}",
+            )
+        ]
+        raise_for(self._run("streams", term, int(seconds * 1000), *rows)[0], "streams")
 
     def asset(self, symbol: str, reading_seconds: float) -> tuple[Asset | None, bool]:
         """What is kept of a canonical *symbol*, if anything; and whether the caller is the one to

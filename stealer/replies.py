@@ -22,6 +22,16 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
+class StreamHealth:
+    """One of the keeper's streams: seconds since it stands and since something came; None: no."""
+
+    name: str
+    connected_seconds: float | None
+    heard_seconds: float | None
+    connects: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountFigures:
     """An account snapshot in the ledger's terms; every figure in micro-dollars.
 

@@ -103,6 +103,22 @@ def feeds(patient: Patient) -> Iterator[Finding]:
     else:
         yield fine("account", f"the account snapshot is {age:.0f} s old")
     yield from _quotes(patient)
+    yield from _streams(patient)
+
+
+def _streams(patient: Patient) -> Iterator[Finding]:
+    """What the keeper hears by; what it does not hear it polls, later and for more requests."""
+    said = patient.hash("streams")
+    down = sorted(name for name, moments in said.items() if moments.startswith("-"))
+    if down:
+        yield warning(
+            "streams",
+            f"not connected: {_some(down)}; the keeper polls instead",
+            "look at the keeper's log; Alpaca allows one connection an account and kind: no other "
+            "program may listen with these keys",
+        )
+    elif said:
+        yield fine("streams", f"{len(said)} connected")
 
 
 def _quotes(patient: Patient) -> Iterator[Finding]:

@@ -15,6 +15,10 @@ from stealer.sessions import MarketClock, session_at
 log = logging.getLogger(__name__)
 
 
+#: Seconds for which what is said of the streams is good: several passes.
+STREAMS_SECONDS = 30.0
+
+
 class Feeds:
     """Reads quotes once for all watchers and keeps the session state in the ledger.
 
@@ -35,10 +39,13 @@ class Feeds:
         self._unquoted: set[str] = set()
 
     def publish_session(self, term: int) -> None:
-        """The session now, and the real seconds until it changes."""
+        """The session now, and the real seconds until it changes; and how the streams are."""
         session = session_at(self._clock.now())
         left = max(self._clock.seconds_until(session.until), 0.001)
         self._coordinator.publish_session(session.is_open, left, term)
+        streams = self._streaming.health()
+        if streams is not None:
+            self._coordinator.publish_streams(streams, STREAMS_SECONDS, term)
 
     def publish_quotes(self, claims: Iterable[Claim]) -> None:
         """Quotes of all symbols that have a claim or a watcher, where no stream tells them.

@@ -23,6 +23,7 @@ from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, LedgerUnavailable, Refused
 from stealer.evidence import BrokerOrder, Quote
 from stealer.order_ids import is_ours
+from stealer.replies import StreamHealth
 from stealer.sessions import MarketClock
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,10 @@ class Polling:
 
     def stand_by(self) -> None:
         """Another keeper leads, or this one ends."""
+
+    def health(self) -> list[StreamHealth] | None:
+        """How the streams are; None when there are none to be."""
+        return None
 
     def account_due(self) -> bool:
         """True when the account is to be read in this pass; it then counts as begun."""
@@ -266,6 +271,18 @@ class Streaming(Polling):
         return True
 
     # ---- the streams' health
+
+    def health(self) -> list[StreamHealth] | None:
+        now = self._monotonic()
+
+        def ago(at: float | None) -> float | None:
+            return None if at is None else max(now - at, 0.0)
+
+        states = self._streams.states() if self._streams else {}
+        return [
+            StreamHealth(name, ago(state.connected_at), ago(state.heard_at), state.connects)
+            for name, state in states.items()
+        ]
 
     def _kind(self, symbol: str) -> str:
         return CRYPTO if self._coordinator.classify(symbol)[1] else STOCKS

@@ -6,6 +6,7 @@ from typing import Any
 
 from stealer.broker.calls import Call
 from stealer.budget import ApiBudget
+from stealer.replies import StreamHealth
 from tests.cli.conftest import Desk
 
 
@@ -40,6 +41,23 @@ def test_a_snapshot_older_than_the_policy_allows_is_stale(busy: Desk) -> None:
     busy.client.hset(ledger, "account_ms", str(then))
     assert busy.json("status")["fresh"] is False
     assert "account STALE" in busy.run("status").stdout
+
+
+def test_the_streams_that_the_keeper_hears_by_are_shown(busy: Desk) -> None:
+    term = int(busy.coordinator.lease(30)[1])
+    assert "the keeper polls" in busy.run("status").stdout
+    said = [StreamHealth("trade updates", 90, 5, 1), StreamHealth("stock quotes", None, None, 3)]
+
+    busy.coordinator.publish_streams(said, 30, term)
+
+    stock, trades = busy.json("status")["streams"]
+    assert stock["name"] == "stock quotes"
+    assert (stock["connected_seconds"], stock["connects"]) == (None, 3)
+    assert 90 <= trades["connected_seconds"] < 100
+    assert 5 <= trades["heard_seconds"] < 15
+    shown = busy.run("status").stdout
+    assert "stock quotes DOWN" in shown
+    assert "trade updates up 1m" in shown
 
 
 def test_keeper_halt_states_waiters_and_denials_are_counted(busy: Desk) -> None:

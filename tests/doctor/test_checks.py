@@ -18,6 +18,7 @@ from stealer.access import Role
 from stealer.broker.interface import BrokerMalformed, BrokerUnauthorized, MarketClock
 from stealer.doctor import Level
 from stealer.model import OrderIntent
+from stealer.replies import StreamHealth
 from tests.doctor.conftest import Ward
 from tests.keeper.account import AccountBroker
 from tests.security.conftest import Guarded
@@ -255,6 +256,14 @@ def test_drift_of_this_host_and_of_others(ward: Ward) -> None:
     other.report({"symbol": "MSFT", "host": "beta", "seen": time.time()})
     ward.bad("hosts", WARNING, "beta have other settings")
     assert not [f for f in ward.look("hosts") if "alpha" in f.finding]
+
+
+def test_streams_that_are_down(ward: Ward) -> None:
+    said = [StreamHealth("trade updates", 60, 1, 1), StreamHealth("stock quotes", None, None, 2)]
+    ward.ledger.publish_streams(said, 30, term=1)
+    ward.bad("streams", WARNING, "not connected: stock quotes")
+    ward.ledger.publish_streams(said[:1], 30, term=1)
+    ward.good("streams")
 
 
 def test_a_hosts_clock(ward: Ward) -> None:

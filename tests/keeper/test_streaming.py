@@ -450,3 +450,19 @@ def test_polling_alone_reads_everything_at_every_pass(
     for _ in range(3):
         keeper.run_once()
     assert broker.reads.count("account") == 3
+
+
+def test_everybody_can_read_how_the_streams_are(stage: Stage) -> None:
+    stage.keeper.run_once()
+    stage.streams.connect(TRADES, CRYPTO)
+    stage.streams.drop(CRYPTO)
+    stage.clock.advance(3)
+    stage.keeper.run_once()
+
+    said = stage.desk.client.hgetall(stage.desk.keys.streams)
+
+    connected, heard, connects = said[TRADES].split(" ")
+    assert stage.desk.coordinator.now_ms() - int(connected) >= 3_000
+    assert (heard, connects) == ("-", "1")
+    assert said[CRYPTO] == "- - 1"
+    assert 0 < stage.desk.client.pttl(stage.desk.keys.streams) <= 30_000

@@ -99,6 +99,8 @@ def _head(view: Account) -> Iterator[Text]:
     yield line
     yield Text("  ").join(_trust(view))
     yield Text("  ").join(_running(view))
+    if view.keeper:
+        yield _streams(view)
 
 
 def _trust(view: Account) -> list[Text]:
@@ -134,6 +136,22 @@ def _running(view: Account) -> list[Text]:
         left = f" for {span(now.seconds_left)}" if now.seconds_left is not None else ""
         market = Text(f"stocks {'open' if now.is_open else 'closed'}{left}")
     return [keeper, market]
+
+
+def _streams(view: Account) -> Text:
+    """What the keeper hears by; whatever it does not hear it polls."""
+    line = Text("streams ", style="dim")
+    if not view.streams:
+        return line.append("none: the keeper polls", style="yellow")
+    for number, stream in enumerate(view.streams):
+        line.append(", " if number else "").append(f"{printable(stream.name)} ")
+        if stream.connected_seconds is None:
+            line.append("DOWN", style="bold red")
+        else:
+            line.append(f"up {span(stream.connected_seconds)}", style="green")
+        if stream.heard_seconds is not None:
+            line.append(f" (heard {span(stream.heard_seconds)} ago)")
+    return line
 
 
 def _bar(pool: Pool, cells: int) -> Text:

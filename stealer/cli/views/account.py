@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from stealer.cli.operator import Operator
 from stealer.cli.views.reading import Fields, Reader, number_in
 from stealer.model import State
+from stealer.replies import StreamHealth
 from stealer.settings import Settings, SettingsError
 
 
@@ -95,6 +96,7 @@ class Account:
     no_steal_seconds: float
     keeper: str
     keeper_seconds_left: float
+    streams: tuple[StreamHealth, ...]
     session: Session
     halted: str
     claims: dict[str, int]
@@ -136,6 +138,7 @@ def account(ledger: Operator) -> Account:
         no_steal_seconds=max(book.whole("no_steal_until") - now, 0) / 1000,
         keeper=holder,
         keeper_seconds_left=left,
+        streams=streams(reader, now),
         session=session(book, now),
         halted=book.text("halted"),
         claims=_states(reader),
@@ -181,6 +184,20 @@ def session(book: Fields, now_ms: int) -> Session:
     if until and now_ms >= until:
         return Session(said != "", not is_open, None)
     return Session(said != "", is_open, (until - now_ms) / 1000 if until else None)
+
+
+def streams(reader: Reader, now_ms: int) -> tuple[StreamHealth, ...]:
+    """What the keeper hears by; none when it polls, or when there is no keeper."""
+
+    def ago(moment: str) -> float | None:
+        at = number_in(moment)
+        return None if at is None else max(now_ms - at, 0) / 1000
+
+    result = []
+    for name, said in sorted(reader.hash("streams").values.items()):
+        connected, heard, connects = [*said.split(" "), "-", "-", "0"][:3]
+        result.append(StreamHealth(name, ago(connected), ago(heard), int(number_in(connects) or 0)))
+    return tuple(result)
 
 
 def account_settings(reader: Reader) -> Settings:
