@@ -19,8 +19,10 @@ from stealer.settings import Settings, SettingsError
 from stealer.signals import StopFlag, on_stop
 from watchers.children import Ending, Lifeline
 from watchers.entry_watcher import EntryWatcher
+from watchers.exit_task import ExitTask
+from watchers.exit_watcher import ExitWatcher
 from watchers.fleet import STOP_SECONDS, Fleet
-from watchers.plan import PlanEntry
+from watchers.plan_exit import PlanExit, PlanProcess
 from watchers.plan_file import PlanFile
 from watchers.status import Phase
 from watchers.task import EntryTask
@@ -72,6 +74,35 @@ def run_entry(
         return phase
 
 
+def run_exit(
+    task: ExitTask,
+    settings: Settings,
+    *,
+    name: str = "",
+    broker: Broker | None = None,
+    stop: StopFlag | None = None,
+    on_move: Callable[[Phase, str], object] = lambda phase, reason: None,
+) -> Phase:
+    """Keep *task*'s take-profit order until it ends or SIGTERM comes; the phase it ended in.
+
+    Parameters and errors are those of :func:`run_entry`.
+    """
+    stop = stop or StopFlag()
+    with on_stop(stop.set):
+        name = name or f"{task.symbol}.exit"
+        client = connect(settings, name=f"watcher-{name}")
+        coordinator = WorkStealingCoordinator(client, settings, owner=f"{default_owner()}:{name}")
+        coordinator.require_rights()
+        broker = broker or connect_broker(settings, connect_budget(settings, who=f"watcher-{name}"))
+        watcher = ExitWatcher(
+            task, coordinator, broker, should_stop=stop.is_set, sleep=stop.wait, on_move=on_move
+        )
+        phase = watcher.run()
+        if phase is Phase.IMPOSSIBLE:
+            raise InvalidIntent(watcher.status.detail)
+        return phase
+
+
 def run_plan(
     path: Path,
     settings: Settings,
@@ -91,17 +122,21 @@ def run_plan(
     connect(settings).close()  # sends nothing: only to find a bad address or missing keys once,
     connect_broker(settings)  # and not in every child
 
-    def work(entry: PlanEntry, line: Lifeline) -> Ending:
+    def work(entry: PlanProcess, line: Lifeline) -> Ending:
         label(entry.name)
         return pursue(entry, settings, line, f"{plan.fleet}/{entry.name}")
 
     return Fleet(plan, work, file, prepare=preload, stop_seconds=stop_seconds).run()
 
 
-def pursue(entry: PlanEntry, settings: Settings, line: Lifeline, name: str) -> Ending:
-    """One entry of a plan in its own process; how it ended, as its parent is to know it."""
+def pursue(entry: PlanProcess, settings: Settings, line: Lifeline, name: str) -> Ending:
+    """One entry or exit of a plan in its own process; how it ended, as its parent is to know it."""
+    told = line.tell_phase
     try:
-        phase = run_entry(entry.task, settings, name=name, stop=line, on_move=line.tell_phase)
+        if isinstance(entry, PlanExit):
+            phase = run_exit(entry.task, settings, name=name, stop=line, on_move=told)
+        else:
+            phase = run_entry(entry.task, settings, name=name, stop=line, on_move=told)
     except (BrokerMisconfigured, SettingsError, InvalidIntent) as error:
         line.tell_words(str(error))
         return Ending.IMPOSSIBLE

@@ -13,6 +13,7 @@ class Phase(StrEnum):
     STARTING = "starting"
     WAITING_FOR_PRICE = "waiting_for_price"
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
+    WAITING_FOR_ENTRY = "waiting_for_entry"  #: an exit that has nothing to sell yet
     BLOCKED = "blocked"  #: something must change first: feeds, rules, the broker, an operator
     OPENING = "opening"
     OPEN = "open"
@@ -64,6 +65,7 @@ class Status:
     pid: int = 0
     host: str = ""
     seen: float = 0.0
+    kind: str = "entry"  #: or "exit", of which target_qty is what the entry filled
 
     def record(self) -> dict[str, Any]:
         """As plain values for JSON."""

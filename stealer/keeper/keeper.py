@@ -15,6 +15,8 @@ from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import Deposed, LedgerUnavailable, Refused, StaleSnapshot
 from stealer.evidence import BrokerOrder
+from stealer.exit_ids import is_exit
+from stealer.exit_records import HEARD_SECONDS, exit_rows
 from stealer.keeper.certification import Certifier
 from stealer.keeper.exposure import UnusableAccount, figures
 from stealer.keeper.feeds import Feeds
@@ -149,6 +151,10 @@ class Keeper:
         for warning in snapshot.warnings:
             log.warning("%s", warning)
         self.coordinator.publish_placed(placed_in(snapshot), PLACED_SECONDS, term)
+        exits = [o for o in snapshot.orders if is_exit(o.client_order_id, account)]
+        age = self._monotonic() - began_at
+        rows = exit_rows(exits)
+        self.coordinator.publish_exits(rows, HEARD_SECONDS, age_seconds=age, term=term)
         claims = self.coordinator.claims()
         if not self._reconciler.condemn_strays(snapshot.orders, claims, term):
             log.warning("an order is not counted by any claim: the account is read once more")
