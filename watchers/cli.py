@@ -15,11 +15,19 @@ import click
 from stealer import __version__
 from stealer.broker.interface import BrokerError
 from stealer.errors import LedgerMisconfigured, StealerError
-from stealer.model import InvalidIntent, OrderIntent, decimal_text
+from stealer.model import (
+    InvalidIntent,
+    OrderIntent,
+    canonical_symbol,
+    decimal_text,
+    positive_decimal,
+    valid_strategy,
+)
 from stealer.printable import log_to_stderr as log_lines
 from stealer.printable import printable
 from stealer.settings import Settings, SettingsError, refuse_secret_option
 from watchers.plan import Plan, PlanEntry, PlanError, load_plan
+from watchers.plan_exit import PlanExit
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,13 +42,13 @@ _PHASE_CODES = {"done": OK, "stopped": OK, "expired": FAILED}
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 target filled or stopped, 1 expired before that (in a plan: any entry "
+    epilog="Exit codes: 0 target filled (an exit: all sold) or stopped, 1 expired before that (in a plan: any entry "
     "expired, gave up or was killed), 2 bad input or plan, or an order that the broker would never "
     "take, 3 Redis, 4 broker.",
 )
 @click.version_option(__version__)
 def main() -> None:
-    """Watchers: processes that each want one limit entry order open."""
+    """Watchers: processes that each want one limit order open, an entry's or an exit's."""
 
 
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,6 +186,99 @@ def open_position(
     sys.exit(_PHASE_CODES[phase.value])
 
 
+@main.command("close-position")
+@click.argument("symbol")
+@click.option("--limit-price", required=True, help="Limit of the take-profit order, in dollars.")
+@click.option(
+    "--entry",
+    metavar="TICKET",
+    help="Follow this entry: close what it has filled, and what it fills from now on. In a plan "
+    "the ticket is FLEET/NAME unless the entry says another.",
+)
+@click.option("--qty", help="Close so many units of a position that is there; needs --ticket.")
+@click.option(
+    "--ticket",
+    help="With --qty: name of this exit. Started again under it, the watcher goes on with what it "
+    "has closed already.",
+)
+@click.option(
+    "--position",
+    type=click.Choice(["long", "short"]),
+    default="long",
+    show_default=True,
+    help="What is closed: a long position by selling, a short one by buying.",
+)
+@click.option("--strategy", default="maxdiff", show_default=True, help="Of the entry.")
+@click.option(
+    "--time-in-force",
+    type=click.Choice(["day", "gtc"]),
+    help="How long an order lives at the broker. A day order is sent anew in the next session; "
+    "crypto takes gtc only.  [default: day for stocks, gtc for crypto]",
+)
+@click.option(
+    "--extended-hours",
+    is_flag=True,
+    help="Also in the hours before the stock market opens and after it closes: day orders only.",
+)
+@click.option("--expiry-minutes", type=float, help="Take the order back then.  [default: never]")
+@click.option("--poll-seconds", type=float, default=2.0, show_default=True)
+@click.option(
+    "--cancel-on-stop",
+    is_flag=True,
+    help="Take the order back on SIGTERM and Ctrl-C. Without it the order stays at the broker.",
+)
+@account_options
+def close_position(
+    symbol: str,
+    limit_price: str,
+    entry: str | None,
+    qty: str | None,
+    ticket: str | None,
+    position: str,
+    strategy: str,
+    time_in_force: str | None,
+    extended_hours: bool,
+    expiry_minutes: float | None,
+    poll_seconds: float,
+    cancel_on_stop: bool,
+    account: str | None,
+    redis_url: str | None,
+    dry_run: bool | None,
+    verbose: bool,
+) -> None:
+    """Keep a take-profit order of SYMBOL at the broker for what an entry filled.
+
+    Follows partial fills, is never stolen from, and needs no capacity; it never closes more than is
+    there. `stealer halt` does not stop it. On SIGTERM and Ctrl-C the order stays at the broker: a
+    watcher that starts again under the same ticket adopts it.
+    """
+    from watchers.exit_task import ExitTask, Position
+    from watchers.process import run_exit
+
+    log_to_stderr(verbose)
+    try:
+        if (entry is None) == (qty is None) or (qty is None) != (ticket is None):
+            raise InvalidIntent("give either --entry TICKET, or --qty N with --ticket NAME")
+        settings = _settings(account, redis_url, dry_run)
+        task = ExitTask(
+            canonical_symbol(symbol, settings.crypto_symbols),
+            positive_decimal("limit-price", limit_price),
+            entry if entry is not None else ticket or "",
+            Position(position),
+            valid_strategy(strategy),
+            None if qty is None else positive_decimal("qty", qty),
+            time_in_force=time_in_force or "",
+            extended_hours=extended_hours,
+            poll_seconds=poll_seconds,
+            expiry_seconds=None if expiry_minutes is None else expiry_minutes * 60,
+            cancel_on_stop=cancel_on_stop,
+        )
+        phase = run_exit(task, settings)
+    except (SettingsError, InvalidIntent, StealerError, BrokerError, LedgerMisconfigured) as error:
+        sys.exit(exit_with(error))
+    sys.exit(_PHASE_CODES[phase.value])
+
+
 def _settings(account: str | None, redis_url: str | None, dry_run: bool | None) -> Settings:
     """The environment's settings with the options over them; says what they warn of.
 
@@ -209,11 +310,12 @@ def run(
     dry_run: bool | None,
     verbose: bool,
 ) -> None:
-    """Run all entries of the file PLAN, each in a process of its own.
+    """Run all entries of the file PLAN, and their exits, each in a process of its own.
 
-    What crashes is started again, later each time. SIGTERM and Ctrl-C stop all and take their
-    orders back. An edited PLAN is followed by itself, and at once on SIGHUP: removed entries stop,
-    added ones start, changed ones start again under the same ticket. A broken edit changes nothing.
+    What crashes is started again, later each time. SIGTERM and Ctrl-C stop all and take the orders
+    of entries back; take-profit orders stay. An edited PLAN is followed by itself, and at once on
+    SIGHUP: removed entries stop, added ones start, changed ones start again under the same ticket.
+    A broken edit changes nothing.
 
     Exit codes: 0 all done or stopped, 1 some expired, gave up or had to be killed, 2 bad plan or
     settings, 3 Redis address, 4 broker keys or address.
@@ -254,7 +356,8 @@ def check(plan: Path, as_json: bool) -> None:
                 click.echo(printable(problem), err=True)
         sys.exit(USAGE)
     if as_json:
-        entries = [_entry_record(entry) for entry in found.entries]
+        exits = {leaves.entry: leaves for leaves in found.exits}
+        entries = [_entry_record(entry, exits.get(entry.name)) for entry in found.entries]
         click.echo(json.dumps({"ok": True, "fleet": found.fleet, "entries": entries}, indent=2))
         return
     from rich.console import Console
@@ -262,7 +365,7 @@ def check(plan: Path, as_json: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(_plan_table(found))
 
 
-def _entry_record(entry: PlanEntry) -> dict[str, Any]:
+def _entry_record(entry: PlanEntry, leaves: PlanExit | None) -> dict[str, Any]:
     """One entry as plain values; numbers that must stay exact are text."""
     task, intent = entry.task, entry.task.intent
     return {
@@ -281,6 +384,7 @@ def _entry_record(entry: PlanEntry) -> dict[str, Any]:
         "time_in_force": intent.time_in_force or None,
         "extended_hours": intent.extended_hours,
         "ticket": task.ticket,
+        "exit_limit_price": decimal_text(leaves.task.limit_price) if leaves else None,
     }
 
 
@@ -297,6 +401,7 @@ def _plan_table(plan: Plan) -> Table:
     for header in ("entry", "symbol", "side", "limit", "qty", "dollars", "PnL", "expiry", "notes"):
         right = header in ("limit", "qty", "dollars", "PnL", "expiry")
         table.add_column(header, justify="right" if right else "left")
+    exits = {leaves.entry: decimal_text(leaves.task.limit_price) for leaves in plan.exits}
     for entry in plan.entries:
         task, intent = entry.task, entry.task.intent
         notes = [intent.mode] if intent.mode != "normal" else []
@@ -305,6 +410,7 @@ def _plan_table(plan: Plan) -> Table:
         notes += ["extended_hours"] if intent.extended_hours else []
         if task.tolerance_pct is not None:
             notes.append(f"within {task.tolerance_pct * 100:g} %")
+        notes += [f"exit at {exits[entry.name]}"] if entry.name in exits else []
         table.add_row(
             entry.name,
             intent.symbol,

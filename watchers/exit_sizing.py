@@ -1,8 +1,8 @@
 """How large an exit's next order may be, and what stands against it.
 
-Bounded by what is left to sell, by the position that no other order is closing, by the largest
-order the broker takes; rounded down to its increment. Position and orders are the broker's own, read
-just before the POST: an order beyond the position would open one the other way round.
+Bounded by what is left to sell, by the position that no other order is closing, and by the largest
+order the broker takes; rounded down to its increment. Position and orders are the broker's own,
+read just before the POST: an order beyond the position would open one the other way round.
 """
 
 from __future__ import annotations

@@ -86,6 +86,7 @@ class ExitWatcher:
             trust_seconds=settings.trust_seconds,
             monotonic=monotonic,
         )
+        self._dry_run = settings.dry_run
         self._began: ExitChain | None = None
         self._began_ms = 0
         self._kept: Progress | None = None
@@ -263,6 +264,8 @@ class ExitWatcher:
         self._cancel(chain)
 
     def _cancel(self, chain: ExitChain) -> None:
+        if self._dry_run:
+            return
         if self._monotonic() - self._canceled_at >= REPEAT_CANCEL_SECONDS:
             self._canceled_at = self._monotonic()
             chain.cancel()
@@ -283,6 +286,9 @@ class ExitWatcher:
             self._enter(Phase.BLOCKED, GONE, words)
         elif offer.objections:
             return self._objected(chain, offer.objections)
+        elif self._dry_run:
+            words = f"would {self.task.side} {decimal_text(offer.qty)}"
+            self._blocked("dry_run", f"{words} at {decimal_text(self.task.limit_price)}")
         else:
             self._growth.sent()
             result = chain.send(

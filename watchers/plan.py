@@ -25,7 +25,7 @@ import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -43,7 +43,7 @@ from stealer.model import (
     valid_strategy,
 )
 from stealer.order_rules import draft, form
-from watchers.plan_exit import PlanExit, PlanProcess, paired_exit
+from watchers.plan_exit import PlanExit, paired_exit
 from watchers.task import EntryTask
 
 #: The largest plan, in bytes and in entries: each entry is a process.
@@ -77,6 +77,10 @@ class PlanEntry:
         """(symbol, side, strategy), which one claim at a time may hold (DESIGN invariant 2)."""
         intent = self.task.intent
         return f"{intent.symbol}|{intent.side}|{intent.strategy}"
+
+
+#: What a fleet runs, each in a process of its own.
+PlanProcess = PlanEntry | PlanExit
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,9 +364,7 @@ class _Reader:
             self._say(where, objection.sentence)
         return None if objections else (PlanEntry(name, task), leaves)
 
-    def _unique[T: (PlanEntry, PlanProcess)](
-        self, entries: list[T], what: str, of: Callable[[T], str]
-    ) -> None:
+    def _unique(self, entries: Iterable[PlanProcess], what: str, of: Callable[[Any], str]) -> None:
         first: dict[str, str] = {}
         for entry in entries:
             value = of(entry)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stealer.model import Side
 from watchers.exit_task import ExitTask, Position
 from watchers.task import EntryTask
-
-if TYPE_CHECKING:
-    from watchers.plan import PlanEntry
 
 #: What the name of an exit has behind its entry's.
 SUFFIX = ".exit"
@@ -29,10 +26,6 @@ class PlanExit:
     def slot(self) -> str:
         """What one process of a fleet at a time may hold: the ticket's exit."""
         return f"exit|{self.task.ticket}"
-
-
-#: What a fleet runs, each in a process of its own.
-type PlanProcess = PlanEntry | PlanExit
 
 
 def paired_exit(values: Mapping[str, Any], name: str, entry: EntryTask) -> PlanExit | None:

@@ -22,7 +22,8 @@ from watchers.entry_watcher import EntryWatcher
 from watchers.exit_task import ExitTask
 from watchers.exit_watcher import ExitWatcher
 from watchers.fleet import STOP_SECONDS, Fleet
-from watchers.plan_exit import PlanExit, PlanProcess
+from watchers.plan import PlanProcess
+from watchers.plan_exit import PlanExit
 from watchers.plan_file import PlanFile
 from watchers.status import Phase
 from watchers.task import EntryTask
