@@ -48,8 +48,10 @@ class Exits(RuleBasedStateMachine):
         self.claims = 0
         self.remembered: dict[str, Decimal] = {}
 
-    @initialize()
-    def the_entry_begins(self) -> None:
+    @initialize(others=st.sampled_from([0, 50]))
+    def the_entry_begins(self, others: int) -> None:
+        """Beside *others* of the same symbol, so that the position alone bounds nothing."""
+        self.broker.held += others
         self.bench.entry_runs()
 
     def _around(self, call: str, when: str) -> None:
@@ -128,6 +130,12 @@ class Exits(RuleBasedStateMachine):
     def a_watcher_steps(self, which: int, seconds: int) -> None:
         self._step(which)
         self.bench.clock.advance(seconds)
+
+    @rule(which=WATCHERS, times=st.integers(2, 8))
+    def a_watcher_runs(self, which: int, times: int) -> None:
+        for _ in range(times):
+            self._step(which)
+            self.bench.clock.advance(6)
 
     def _step(self, which: int) -> None:
         try:
