@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from stealer.coordinator import WorkStealingCoordinator
+from stealer.evidence import BrokerPosition
 from stealer.exit_records import HEARD_SECONDS, exit_rows
+from stealer.keeper.placed import PLACED_SECONDS, placed_of
 from tests.coordination.desk import Desk
 from tests.support import ManualClock
 from tests.watchers.exit_broker import ExitBroker
@@ -66,7 +68,11 @@ class ExitBench:
         self.desk.coordinator.forget_report()
 
     def keeper_lists(self) -> None:
-        """The keeper has listed the orders."""
+        """The keeper has listed orders and positions."""
+        live, held = self.broker.live(), self.broker.held
+        position = BrokerPosition(self.broker.symbol, held, held * 100, self.broker.crypto)
+        placed = placed_of(live, [position])
+        self.desk.coordinator.publish_placed(placed, PLACED_SECONDS)
         rows = exit_rows(self.broker.exits())
         self.desk.coordinator.publish_exits(rows, HEARD_SECONDS, term=0)
 

@@ -21,7 +21,7 @@ from tests.watchers.exit_broker import ExitBroker
 from watchers.exit_watcher import ExitWatcher
 
 #: Lives that are tried; more with the environment's EXIT_EXAMPLES.
-EXAMPLES = int(os.environ.get("EXIT_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("EXIT_EXAMPLES", "20"))
 
 WATCHERS = st.integers(0, 1)
 UNITS = st.sampled_from(["0.4", "1", "2", "3.5"])
@@ -170,10 +170,11 @@ class Exits(RuleBasedStateMachine):
             if order.status == "pending_cancel":
                 self.broker.end()
         self._tell_again()
-        for _ in range(120):
+        for _ in range(40):
+            self.bench.keeper_lists()
             self._step(0)
             self._step(1)
-            self.bench.clock.advance(3)
+            self.bench.clock.advance(12)
         self.the_broker_saw_nothing_wrong()
         self.never_more_sold_and_offered_than_filled()
         offered = sum((o.remaining_qty for o in self.broker.exits()), Decimal(0))
@@ -184,9 +185,10 @@ class Exits(RuleBasedStateMachine):
             f"{[w.status.sentence() for w in self.running.values()]}"
         )
         orders = dict(self.broker.orders)
-        for _ in range(10):
+        for _ in range(5):
+            self.bench.keeper_lists()
             self._step(0)
-            self.bench.clock.advance(3)
+            self.bench.clock.advance(12)
         assert self.broker.orders == orders
         self.client.close()
 
@@ -194,7 +196,7 @@ class Exits(RuleBasedStateMachine):
 TestExits = Exits.TestCase
 TestExits.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=40,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
