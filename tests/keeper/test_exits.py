@@ -1,4 +1,4 @@
-"""Exit orders and the ledger: no claim, no capacity, nobody's victim, never canceled by the keeper."""
+"""Exit orders and the ledger: no claim, no capacity, nobody's victim, left alone by the keeper."""
 
 from __future__ import annotations
 

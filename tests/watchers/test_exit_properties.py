@@ -16,7 +16,7 @@ from stealer.broker.interface import BrokerUnavailable
 from stealer.model import decimal_text
 from tests.coordination.desk import Desk
 from tests.support import ManualClock
-from tests.watchers.exit_bench import TICKET, ExitBench
+from tests.watchers.exit_bench import ExitBench
 from tests.watchers.exit_broker import ExitBroker
 from watchers.exit_watcher import ExitWatcher
 
@@ -161,7 +161,7 @@ class Exits(RuleBasedStateMachine):
         assert self.broker.held >= offered
 
     def teardown(self) -> None:
-        """Trouble ends: what was filled and is still there is covered, and nothing moves."""
+        """Trouble ends: what was filled and is still there is covered, then sold, and no more."""
         self.fault = None
         self.broker.delays_posts = False
         self.broker.deliver_late()
@@ -170,7 +170,20 @@ class Exits(RuleBasedStateMachine):
             if order.status == "pending_cancel":
                 self.broker.end()
         self._tell_again()
-        for _ in range(40):
+        self._settle(40)
+        orders = dict(self.broker.orders)
+        self._settle(5)
+        assert self.broker.orders == orders, "at rest nothing moves"
+        for _ in range(2):
+            if self.broker.exits():
+                self.broker.fill()
+            self._settle(10)
+        assert self.broker.exits() == []
+        self.client.close()
+
+    def _settle(self, turns: int) -> None:
+        """Both watchers and the keeper go on; then all that can be sold is offered."""
+        for _ in range(turns):
             self.bench.keeper_lists()
             self._step(0)
             self._step(1)
@@ -184,13 +197,6 @@ class Exits(RuleBasedStateMachine):
             f"{decimal_text(offered)} offered, {decimal_text(left)} left: "
             f"{[w.status.sentence() for w in self.running.values()]}"
         )
-        orders = dict(self.broker.orders)
-        for _ in range(5):
-            self.bench.keeper_lists()
-            self._step(0)
-            self.bench.clock.advance(12)
-        assert self.broker.orders == orders
-        self.client.close()
 
 
 TestExits = Exits.TestCase

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 import redis
@@ -425,10 +426,10 @@ def test_without_the_broker_it_waits_longer_each_time(exits: ExitBench) -> None:
         tries.append(exits.clock.time())
         offer(chain)  # type: ignore[arg-type]
 
-    watcher._look = counted  # type: ignore[assignment,method-assign]
+    watcher._look = counted  # type: ignore[method-assign]
     steps(watcher, exits.clock, 100)
 
-    apart = [round(b - a) for a, b in zip(tries, tries[1:], strict=False)]
+    apart = [round(b - a) for a, b in pairwise(tries)]
     assert apart == sorted(apart)
     assert (apart[0], apart[-1]) == (6, 60)
     exits.broker.is_down = False
