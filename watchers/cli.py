@@ -42,8 +42,8 @@ _PHASE_CODES = {"done": OK, "stopped": OK, "expired": FAILED}
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 target filled (an exit: all sold) or stopped, 1 expired before that (in a "
-    "plan: any entry expired, gave up or was killed), 2 bad input or plan, or an order that the "
+    epilog="Exit codes: 0 target filled (an exit: all sold) or stopped, 1 expired before that (in "
+    "a plan: any entry expired, gave up or was killed), 2 bad input or plan, or an order that the "
     "broker would never take, 3 Redis, 4 broker.",
 )
 @click.version_option(__version__)
