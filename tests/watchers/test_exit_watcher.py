@@ -134,14 +134,16 @@ def test_the_fee_of_a_crypto_buy_is_missing_from_the_position_and_not_sold(
     watcher = exits.watcher(limit=60_000)
     exits.entry_filled("0.25")
     broker.held -= Decimal("0.000625")
-    exits.keeper_lists()
 
-    steps(watcher, exits.clock, 60)
+    for _ in range(60):
+        exits.keeper_lists()
+        steps(watcher, exits.clock, 1)
 
     assert broker.only().qty == Decimal("0.249375")
     assert len(broker.orders) == 1, "not canceled and sent again for what is not there"
     exits.entry_ends()
     broker.fill()
+    exits.keeper_lists()
     assert steps(watcher, exits.clock, 60) is Phase.DONE
     assert broker.held == 0
 
@@ -382,6 +384,21 @@ def test_when_redis_forgets_the_order_stays_and_is_sent_anew_in_full(exits: Exit
     exits.broker.end("expired")
     steps(restarted, exits.clock, 30)
     assert exits.broker.only().qty == 3
+
+
+def test_fills_from_before_and_after_a_loss_of_memory_are_both_covered(exits: ExitBench) -> None:
+    exits.entry_runs()
+    watcher = exits.watcher()
+    exits.entry_filled(4, claim="mx_1")
+    watcher.step()
+    exits.desk.client.flushall()
+    exits.desk.open_shop()
+    exits.entry_runs()
+    exits.entry_filled(3, claim="mx_2")
+
+    steps(watcher, exits.clock, 20)
+
+    assert exits.broker.only().qty == 7
 
 
 def test_without_redis_its_order_stays(exits: ExitBench, monkeypatch: pytest.MonkeyPatch) -> None:
