@@ -73,16 +73,22 @@ class ExitSizing:
         found = order_rules.check(self._order(qty), asset, around)
         return tuple(o for o in found if o.lasting)
 
+    def early(self, left: Decimal, *, market_open: bool) -> tuple[Objection, ...]:
+        """What stands against an order for *left* units whatever the account has.
+
+        :raises BrokerError: the asset's rules could not be read.
+        """
+        asset = self.rules.of(self._symbol)
+        wanted = self._whole(min(left, self.largest()), asset)
+        return self._objections(wanted, asset, market_open, Placed())
+
     def offer(self, left: Decimal, *, market_open: bool) -> Offer:
-        """The order for *left* units; reads orders and position only if nothing else is against it.
+        """The order for *left* units, as far as the broker's orders and position allow it now.
 
         :raises BrokerError: something could not be read.
         """
         asset = self.rules.of(self._symbol)
         wanted = self._whole(min(left, self.largest()), asset)
-        objections = self._objections(wanted, asset, market_open, Placed())
-        if objections:
-            return Offer(wanted, objections)
         began = self._monotonic()
         orders = self._broker.open_orders()
         placed = placed_of(orders, self._broker.positions()).get(self._symbol, Placed())

@@ -42,6 +42,11 @@ ENDING_LOOK_SECONDS = 1.0
 #: Seconds between two cancels of one order.
 REPEAT_CANCEL_SECONDS = 3.0
 
+#: Seconds after which an order that does not end is asked for so often no more: off hours a stock's
+#: cancel may wait for the session.
+SLOW_END_SECONDS = 10.0
+SLOW_CANCEL_SECONDS = 30.0
+
 #: Seconds between two writings of an unchanged status.
 REPORT_SECONDS = 5.0
 
@@ -92,6 +97,7 @@ class ExitWatcher:
         self._kept: Progress | None = None
         self._checked = False  # the order's form, once
         self._looked_at = self._canceled_at = self._report_at = float("-inf")
+        self._ending_at = float("-inf")
         self._ending = ""  # why the order that is out is being canceled
         self._growth = Growth(
             task, self.source, self._sizing, lambda: coordinator.placed(self.symbol), monotonic
@@ -131,6 +137,8 @@ class ExitWatcher:
 
         :raises LedgerUnavailable: nothing was concluded; the order, if any, stays.
         """
+        if self._began is None and self._pause.lasts(self._monotonic()):
+            return None
         try:
             chain = self._chain()
             self.source.look()
@@ -163,7 +171,7 @@ class ExitWatcher:
         if self._is_expired():
             if chain.order is None:
                 return self._finish(Phase.EXPIRED, "expiry", "its time is over")
-            self._ending = "expiry"
+            self._end("expiry")
         if chain.order is not None:
             self._follow(chain, chain.order)
             return None
@@ -209,7 +217,7 @@ class ExitWatcher:
         since = self._monotonic() - self._looked_at
         heard = self.records.heard(chain.id)
         if self._ending or (heard is not None and heard.status in TERMINAL_STATUSES):
-            due = since >= ENDING_LOOK_SECONDS
+            due = since >= (LOOK_SECONDS if self._ends_slowly else ENDING_LOOK_SECONDS)
         elif heard is not None:
             due = False
             chain.hear(heard)
@@ -253,8 +261,8 @@ class ExitWatcher:
 
     def _follow(self, chain: ExitChain, order: BrokerOrder) -> None:
         left = self.filled - chain.sold
-        if not self._ending:
-            self._ending = self._growth.reason(order, left, market_open=self._market_open)
+        if not self._ending and not self._dry_run:
+            self._end(self._growth.reason(order, left, market_open=self._market_open))
         if not self._ending:
             if self._growth.age >= LONGEST_SECONDS:
                 self._pause.forget()  # it rests: the next trouble is the first again
@@ -263,10 +271,18 @@ class ExitWatcher:
         self._enter(Phase.ENDING, self._ending, "canceling its order")
         self._cancel(chain)
 
+    def _end(self, reason: str) -> None:
+        """The order that is out is to end for this *reason*, if any; the first one stays."""
+        if reason and not self._ending:
+            self._ending, self._ending_at = reason, self._monotonic()
+
+    @property
+    def _ends_slowly(self) -> bool:
+        return bool(self._ending) and self._monotonic() - self._ending_at >= SLOW_END_SECONDS
+
     def _cancel(self, chain: ExitChain) -> None:
-        if self._dry_run:
-            return
-        if self._monotonic() - self._canceled_at >= REPEAT_CANCEL_SECONDS:
+        apart = SLOW_CANCEL_SECONDS if self._ends_slowly else REPEAT_CANCEL_SECONDS
+        if not self._dry_run and self._monotonic() - self._canceled_at >= apart:
             self._canceled_at = self._monotonic()
             chain.cancel()
 
@@ -274,6 +290,9 @@ class ExitWatcher:
 
     def _sell(self, chain: ExitChain) -> Phase | None:
         """Send the next order for what is left, as far as rules and position allow."""
+        early = self._sizing.early(self.filled - chain.sold, market_open=self._market_open)
+        if early:
+            return self._objected(chain, early)
         self._look(chain)  # another process may have sent it, or a late POST has arrived
         left = self.filled - chain.sold
         if chain.order is not None or left <= 0:

@@ -488,6 +488,47 @@ def test_a_day_order_that_expires_is_sent_anew_next_session(exits: ExitBench) ->
     assert exits.broker.only().qty == 3
 
 
+def test_while_the_market_is_closed_the_broker_is_asked_nothing(exits: ExitBench) -> None:
+    exits.entry_runs()
+    watcher = exits.watcher()
+    exits.desk.out_of_hours()
+    exits.entry_filled(4)
+    watcher.step()
+    exits.broker.calls.clear()
+
+    steps(watcher, exits.clock, 100)
+
+    assert watcher.status.reason == "market_closed"
+    assert [call for call in exits.broker.calls if call != "asset"] == []
+
+
+def test_a_cancel_that_does_not_end_is_repeated_less_and_less(exits: ExitBench) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    exits.watcher().step()
+    exits.broker.cancels_end = False
+    watcher = exits.watcher(limit=120)
+
+    steps(watcher, exits.clock, 300, apart=0.5)
+
+    assert watcher.status.phase is Phase.ENDING
+    assert exits.broker.calls.count("cancel") <= 9
+    assert exits.broker.calls.count("look_up") <= 30
+
+
+def test_a_broker_that_is_away_at_the_start_is_left_alone(exits: ExitBench) -> None:
+    exits.broker.is_down = True
+    watcher = exits.watcher()
+    walks: list[float] = []
+    look = watcher._look
+    watcher._look = lambda chain: (walks.append(0), look(chain))[1]  # type: ignore[func-returns-value,method-assign]
+
+    steps(watcher, exits.clock, 30)
+
+    assert watcher.status.reason == "broker"
+    assert 2 <= len(walks) <= 5
+
+
 def test_an_order_that_somebody_cancels_comes_back_later_each_time(exits: ExitBench) -> None:
     exits.entry_runs()
     watcher = exits.watcher()
