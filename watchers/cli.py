@@ -252,18 +252,18 @@ def close_position(
     there. `stealer halt` does not stop it. On SIGTERM and Ctrl-C the order stays at the broker: a
     watcher that starts again under the same ticket adopts it.
     """
-    from watchers.exit_task import ExitTask, Position
+    from watchers.exit_task import ExitTask, Position, valid_ticket
     from watchers.process import run_exit
 
     log_to_stderr(verbose)
     try:
-        if (entry is None) == (qty is None) or (qty is None) != (ticket is None):
-            raise InvalidIntent("give either --entry TICKET, or --qty N with --ticket NAME")
         settings = _settings(account, redis_url, dry_run)
+        name = "ticket" if entry is None else "entry"
+        paired = (entry is None) != (qty is None) and (qty is None) == (ticket is None)
         task = ExitTask(
             canonical_symbol(symbol, settings.crypto_symbols),
             positive_decimal("limit-price", limit_price),
-            entry if entry is not None else ticket or "",
+            valid_ticket(name, next((t for t in (entry, ticket) if t is not None), "-")),
             Position(position),
             valid_strategy(strategy),
             None if qty is None else positive_decimal("qty", qty),
@@ -273,6 +273,8 @@ def close_position(
             expiry_seconds=None if expiry_minutes is None else expiry_minutes * 60,
             cancel_on_stop=cancel_on_stop,
         )
+        if not paired:
+            raise InvalidIntent("give either --entry TICKET, or --qty N with --ticket NAME")
         phase = run_exit(task, settings)
     except (SettingsError, InvalidIntent, StealerError, BrokerError, LedgerMisconfigured) as error:
         sys.exit(exit_with(error))

@@ -16,6 +16,16 @@ class Position(StrEnum):
     SHORT = "short"
 
 
+def valid_ticket(name: str, value: str) -> str:
+    """*value* if it can be a ticket; *name* is what it was given as.
+
+    :raises InvalidIntent: it cannot.
+    """
+    if not 0 < len(value) <= 120 or not value.isprintable():
+        raise InvalidIntent(f"{name}: {value!r} must be 1 to 120 printable characters")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class ExitTask:
     """One take-profit order, kept until all of its ticket is sold.
@@ -49,8 +59,7 @@ class ExitTask:
             raise InvalidIntent("expiry-minutes: must be above 0 and at most a year")
         if not 0.05 <= self.poll_seconds <= 3600:
             raise InvalidIntent("poll-seconds: must be from 0.05 to 3600")
-        if not self.ticket or len(self.ticket) > 120 or not self.ticket.isprintable():
-            raise InvalidIntent(f"ticket: {self.ticket!r} must be 1 to 120 printable characters")
+        valid_ticket("ticket", self.ticket)
         if self.time_in_force == TimeInForce.IOC:
             raise InvalidIntent("time-in-force: a take-profit order rests: day or gtc, not ioc")
 

@@ -74,7 +74,8 @@ def test_an_exit_follows_its_entrys_fills_and_ends_when_all_is_sold(world: SlowF
     assert (world.orders(), world.filled("sell")) == ([], 150)
     report = world.report()
     assert (report["cap_violations"], report["duplicate_client_ids"]) == (0, 0)
-    assert world.ledger.claim_ids() == []
+    # What filled last stays charged until the keeper has seen it as position.
+    world.until(lambda: world.ledger.claim_ids() == [], "nothing is charged")
 
 
 def test_a_killed_exit_comes_back_and_a_stopped_fleet_leaves_its_order(world: SlowFills) -> None:
@@ -97,4 +98,4 @@ def test_a_killed_exit_comes_back_and_a_stopped_fleet_leaves_its_order(world: Sl
     assert [o["id"] for o in world.orders()] == before, (
         "the entry's is taken back, the exit's stays"
     )
-    assert world.ledger.claim_ids() == [] or world.state("AAPL") == "none"
+    assert world.state("AAPL") == "none"

@@ -661,6 +661,7 @@ def test_an_end_that_only_the_keeper_claims_is_not_believed(exits: ExitBench) ->
     steps(watcher, exits.clock, 5)
 
     assert len(exits.broker.orders) == 1
+    assert (watcher.status.phase, watcher.status.claim) == (Phase.OPEN, name)
 
 
 # ---- stopping
