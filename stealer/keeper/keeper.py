@@ -77,6 +77,7 @@ class Keeper:
         self._certifier = Certifier(coordinator, broker, monotonic)
         self._prune_at = float("-inf")
         self._orders: tuple[BrokerOrder, ...] | None = None
+        self._exits_told = False
         self._complaints: dict[str, str] = {}
 
     def keep(self, poll_seconds: float, should_stop: Callable[[], bool]) -> None:
@@ -151,10 +152,7 @@ class Keeper:
         for warning in snapshot.warnings:
             log.warning("%s", warning)
         self.coordinator.publish_placed(placed_in(snapshot), PLACED_SECONDS, term)
-        exits = [o for o in snapshot.orders if is_exit(o.client_order_id, account)]
-        age = self._monotonic() - began_at
-        rows = exit_rows(exits)
-        self.coordinator.publish_exits(rows, HEARD_SECONDS, age_seconds=age, term=term)
+        self._tell_exits(snapshot.orders, self._monotonic() - began_at, term)
         claims = self.coordinator.claims()
         if not self._reconciler.condemn_strays(snapshot.orders, claims, term):
             log.warning("an order is not counted by any claim: the account is read once more")
@@ -170,6 +168,14 @@ class Keeper:
             self._reconciler.endings.published(snapshot.orders, began_at)
         except StaleSnapshot as error:
             log.info("%s", error)
+
+    def _tell_exits(self, orders: tuple[BrokerOrder, ...], age: float, term: int) -> None:
+        """Exit watchers go by what was listed; once more when none is left, then no more."""
+        account = self.coordinator.settings.account
+        rows = exit_rows(o for o in orders if is_exit(o.client_order_id, account))
+        if rows or self._exits_told:
+            self.coordinator.publish_exits(rows, HEARD_SECONDS, age_seconds=age, term=term)
+        self._exits_told = bool(rows)
 
     def _wait_for_positions(self) -> None:
         """Between orders and positions; the lease must not run out meanwhile."""
