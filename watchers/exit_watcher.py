@@ -8,8 +8,6 @@ docs/exits.md.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -30,8 +28,9 @@ from watchers.exit_growth import SETTLED_SECONDS, Growth
 from watchers.exit_sizing import GONE, TOO_SMALL, ExitSizing, Offer
 from watchers.exit_source import ExitSource
 from watchers.exit_task import ExitTask
+from watchers.exit_telling import Telling
 from watchers.pause import LONGEST_SECONDS, Pause
-from watchers.status import Phase, Status
+from watchers.status import Phase
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +45,6 @@ REPEAT_CANCEL_SECONDS = 3.0
 #: cancel may wait for the session.
 SLOW_END_SECONDS = 10.0
 SLOW_CANCEL_SECONDS = 30.0
-
-#: Seconds between two writings of an unchanged status.
-REPORT_SECONDS = 5.0
 
 
 class ExitWatcher:
@@ -74,8 +70,8 @@ class ExitWatcher:
         fence: Fence | None = None,
     ) -> None:
         self.task, self.coordinator, self._broker = task, coordinator, broker
-        self._should_stop, self._on_move = should_stop, on_move
-        self._sleep, self._monotonic, self._now = sleep, monotonic, now
+        self._should_stop = should_stop
+        self._sleep, self._monotonic = sleep, monotonic
         self._fence = fence
         self.symbol, self._is_crypto = coordinator.classify(task.symbol)
         settings = coordinator.settings
@@ -96,7 +92,7 @@ class ExitWatcher:
         self._began_ms = 0
         self._kept: Progress | None = None
         self._checked = False  # the order's form, once
-        self._looked_at = self._canceled_at = self._report_at = float("-inf")
+        self._looked_at = self._canceled_at = float("-inf")
         self._ending_at = float("-inf")
         self._ending = ""  # why the order that is out is being canceled
         self._growth = Growth(
@@ -104,17 +100,8 @@ class ExitWatcher:
         )
         self._pause = Pause()
         self._market_open = False
-        self.status = Status(
-            self.symbol,
-            task.side,
-            task.strategy,
-            "0",
-            decimal_text(task.limit_price),
-            ticket=task.ticket,
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            kind="exit",
-        )
+        self._telling = Telling(task, self.symbol, coordinator, monotonic, now, on_move)
+        self._enter, self.status = self._telling.enter, self._telling.status
 
     # ---- the loop
 
@@ -406,26 +393,5 @@ class ExitWatcher:
     def _finish(self, phase: Phase, reason: str, detail: str) -> Phase:
         self._enter(phase, reason, detail)
         if phase is not Phase.IMPOSSIBLE:  # what is wrong with it stays to be read, as of a crash
-            try:
-                self.coordinator.forget_report()
-            except LedgerUnavailable as error:
-                log.debug("status not taken away: %s", error)
+            self._telling.withdraw()
         return phase
-
-    def _enter(self, phase: Phase, reason: str, detail: str) -> None:
-        """Note the phase; log a transition once; keep the shared status fresh."""
-        status = self.status
-        moved = (status.phase, status.reason) != (phase, reason)
-        status.detail = detail
-        if moved:
-            status.phase, status.reason, status.since = phase, reason, self._now()
-            log.info("exit %s", status.sentence())
-            self._on_move(phase, reason)
-        if not moved and self._monotonic() < self._report_at:
-            return
-        status.seen = self._now()
-        self._report_at = self._monotonic() + REPORT_SECONDS
-        try:
-            self.coordinator.report(status.record())
-        except LedgerUnavailable as error:
-            log.debug("status not written: %s", error)
