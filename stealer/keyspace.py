@@ -74,6 +74,11 @@ FIXED: dict[str, tuple[str, str]] = {
         "orders and positions (a dash for none), by the keeper: the broker refuses to trade with "
         "itself.",
     ),
+    "placed_exits": (
+        "placed:exits",
+        "Hash with TTL. Id of an exit order -> 'status filled_qty at_ms', as the keeper heard or "
+        "listed it: news, so that exit watchers need not ask the broker (docs/exits.md).",
+    ),
     "watched": (
         "watched",
         "Sorted set SYMBOL by the time (ms) until which somebody wants its quote.",
@@ -168,6 +173,11 @@ PARTED: dict[str, tuple[str, str]] = {
         "String with TTL. When a watcher's task began (ms); the task lives as long as the key.",
     ),
     "fills": ("fills:{0}", "List with TTL. 'claim qty' of each ended claim of a task that filled."),
+    "exit": (
+        "exit:{0}",
+        "String with TTL. How far the exit of a ticket has come, as JSON: number of its order that "
+        "is out or comes next, units sold before it, units its orders prove filled, its beginning.",
+    ),
     "asset": (
         "asset:{0}",
         "String with TTL. What the broker says may be ordered of SYMBOL, as JSON: increments, "

@@ -464,6 +464,23 @@ class Ledger:
         rows = [text for symbol, p in placed.items() for text in (symbol, replies.placed_text(p))]
         raise_for(self._run("placed", term, int(seconds * 1000), *rows)[0], "placed")
 
+    def publish_exits(
+        self,
+        rows: Iterable[str],
+        seconds: float,
+        *,
+        age_seconds: float = 0,
+        term: int | None = None,
+    ) -> None:
+        """What is known of exit orders: their ids and words in turn (``exit_records.exit_rows``).
+
+        :param term: of the keeper that has listed all of them; None: some were heard of.
+        :raises Deposed:
+        """
+        times = int(seconds * 1000), int(age_seconds * 1000)
+        reply = self._run("exits", "" if term is None else term, *times, *rows)
+        raise_for(reply[0], "exits")
+
     # ---- for the coordinator
 
     def classify(self, symbol: str) -> tuple[str, bool]:

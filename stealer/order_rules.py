@@ -78,11 +78,13 @@ class Surroundings:
     :param market_open: the stock exchange is open for this order now: in regular hours, or in the
         extended ones if it asks for them. Crypto does not care.
     :param placed: what the account has in the symbol already.
+    :param closes: the order closes a position and is bounded by it, so it sells nothing short.
     """
 
     market_open: bool
     limits: Limits = field(default_factory=Limits)
     placed: Placed = field(default_factory=Placed)
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +229,14 @@ def _tradable(order: NewOrder, asset: Asset, around: Surroundings) -> Iterator[O
         yield Objection(
             "market_closed",
             f"the stock market is closed: an order for {order.symbol} would be queued "
-            "until the next session and hold capacity all that time",
+            "until the next session"
+            + ("" if around.closes else " and hold capacity all that time"),
             lasting=False,
         )
 
 
 def _short(order: NewOrder, asset: Asset, around: Surroundings) -> Iterator[Objection]:
-    if order.side != "sell":
+    if order.side != "sell" or around.closes:
         return
     if order.is_crypto:
         yield Objection("short", f"{order.symbol} is crypto, which cannot be sold short")
@@ -259,7 +262,7 @@ def _quantity(order: NewOrder, asset: Asset, around: Surroundings) -> Iterator[O
         if not asset.fractionable:
             what = f"{order.symbol} trades in whole shares only: quantity {qty}"
             yield _off("quantity", what, order.qty, step, "")
-        elif order.side == "sell":
+        elif order.side == "sell" and not around.closes:
             what = f"fractions of a share cannot be sold short: quantity {qty} of {order.symbol}"
             yield _off("quantity", what, order.qty, step, "")
         elif not _is_multiple(order.qty, STOCK_FRACTION):

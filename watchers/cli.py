@@ -6,21 +6,32 @@ import json
 import logging
 import secrets
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from stealer import __version__
 from stealer.broker.interface import BrokerError
-from stealer.cli.context import log_format_option
 from stealer.errors import LedgerMisconfigured, StealerError
-from stealer.model import InvalidIntent, OrderIntent, decimal_text
-from stealer.printable import log_to_stderr as log_lines
+from stealer.model import (
+    InvalidIntent,
+    OrderIntent,
+    decimal_text,
+)
 from stealer.printable import printable
-from stealer.settings import Settings, SettingsError, refuse_secret_option
+from stealer.settings import Settings, SettingsError
+from watchers.cli_exit import close_position
 from watchers.cli_group import WatchersGroup
+from watchers.cli_shared import (
+    FILE,
+    PHASE_CODES,
+    USAGE,
+    account_options,
+    exit_with,
+    log_to_stderr,
+    settings_of,
+)
 from watchers.plan import Plan, PlanError, load_plan
 from watchers.status_file import StatusFile, StatusFileError
 
@@ -29,63 +40,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Exit codes: done or stopped, could not be done, bad input, Redis, broker.
-OK, FAILED, USAGE, REDIS, BROKER = 0, 1, 2, 3, 4
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-
-_PHASE_CODES = {"done": OK, "stopped": OK, "expired": FAILED}
-
 
 @click.group(
     cls=WatchersGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 target filled or stopped, 1 expired before that (in a plan: any entry "
-    "expired, gave up or was killed), 2 bad input or plan, or an order that the broker would never "
-    "take, 3 Redis, 4 broker. list, logs and stop: 0 done, 1 a watcher has not stopped or there is "
-    "none of that name.",
+    epilog="Exit codes: 0 target filled (an exit: all sold) or stopped, 1 expired before that (in "
+    "a plan: any entry expired, gave up or was killed), 2 bad input or plan, or an order that the "
+    "broker would never take, 3 Redis, 4 broker. list, logs and stop: 0 done, 1 a watcher has not "
+    "stopped or there is none of that name.",
 )
 @click.version_option(__version__)
 def main() -> None:
-    """Watchers: processes that each want one limit entry order open."""
+    """Watchers: processes that each want one limit order open, an entry's or an exit's."""
 
 
-def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--account, --redis-url, --dry-run, --verbose and --log-format, for what trades."""
-    for option in (
-        log_format_option,
-        click.option("--account", help="Account name in Redis  [STEALER_ACCOUNT, default paper]"),
-        click.option("--redis-url", help="Redis address  [REDIS_URL]"),
-        click.option("--dry-run", is_flag=True, default=None, help="Decide and log; open nothing."),
-        click.option("-v", "--verbose", is_flag=True, help="Also log every detail."),
-    ):
-        command = option(command)
-    return command
-
-
-def log_to_stderr(verbose: bool, log_format: str, name: str = "") -> None:
-    """One line a transition on stderr, marked with the watcher's *name*, FLEET/ENTRY."""
-    label = name.rpartition("/")[2] + " " if name else ""  # a fleet's log is its own
-    log_lines(
-        f"%(asctime)s {label}%(levelname).1s %(message)s",
-        logging.DEBUG if verbose else logging.INFO,
-        force=True,
-        as_json=log_format == "json",
-        constant={"watcher": name} if name else {},
-    )
-    for noisy in ("urllib3", "alpaca"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def exit_with(error: Exception) -> int:
-    """Say *error* in one sentence on stderr; the exit code for it."""
-    lines = [printable(line) for line in str(error).split("\n")]
-    click.echo("\n".join(["watchers: " + lines[0], *lines[1:]]), err=True)
-    if isinstance(error, SettingsError | InvalidIntent | PlanError | StatusFileError):
-        return USAGE
-    if isinstance(error, BrokerError):
-        return BROKER
-    return REDIS if isinstance(error, StealerError) else FAILED
+main.add_command(close_position)
 
 
 @main.command("open-position")
@@ -168,7 +137,7 @@ def open_position(
 
     log_to_stderr(verbose, log_format)
     try:
-        settings = _settings(account, redis_url, dry_run)
+        settings = settings_of(account, redis_url, dry_run)
         intent = OrderIntent(
             symbol,
             side,
@@ -203,19 +172,7 @@ def open_position(
         LedgerMisconfigured,
     ) as error:
         sys.exit(exit_with(error))
-    sys.exit(_PHASE_CODES[phase.value])
-
-
-def _settings(account: str | None, redis_url: str | None, dry_run: bool | None) -> Settings:
-    """The environment's settings with the options over them; says what they warn of.
-
-    :raises SettingsError: one of them cannot be.
-    """
-    refuse_secret_option(redis_url)
-    settings = Settings.from_env(account=account, redis_url=redis_url, dry_run=dry_run)
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    return settings
+    sys.exit(PHASE_CODES[phase.value])
 
 
 @main.command("run")
@@ -241,11 +198,12 @@ def run(
     verbose: bool,
     log_format: str,
 ) -> None:
-    """Run all entries of the file PLAN, each in a process of its own.
+    """Run all entries of the file PLAN, and their exits, each in a process of its own.
 
-    What crashes is started again, later each time. SIGTERM and Ctrl-C stop all and take their
-    orders back. An edited PLAN is followed by itself, and at once on SIGHUP: removed entries stop,
-    added ones start, changed ones start again under the same ticket. A broken edit changes nothing.
+    What crashes is started again, later each time. SIGTERM and Ctrl-C stop all and take the orders
+    of entries back; take-profit orders stay. An edited PLAN is followed by itself, and at once on
+    SIGHUP: removed entries stop, added ones start, changed ones start again under the same ticket.
+    A broken edit changes nothing.
 
     Exit codes: 0 all done or stopped, 1 some expired, gave up or had to be killed, 2 bad plan or
     settings, 3 Redis address, 4 broker keys or address.
@@ -255,7 +213,7 @@ def run(
 
     log_to_stderr(verbose, log_format)
     try:
-        settings = _settings(account, redis_url, dry_run)
+        settings = settings_of(account, redis_url, dry_run)
         code = run_plan(
             plan,
             settings,
@@ -293,7 +251,15 @@ def check(plan: Path, as_json: bool) -> None:
                 click.echo(printable(problem), err=True)
         sys.exit(USAGE)
     if as_json:
-        entries = [{"name": entry.name, **entry.task.record()} for entry in found.entries]
+        exits = {leaves.entry: decimal_text(leaves.task.limit_price) for leaves in found.exits}
+        entries = [
+            {
+                "name": entry.name,
+                **entry.task.record(),
+                "exit_limit_price": exits.get(entry.name),
+            }
+            for entry in found.entries
+        ]
         click.echo(json.dumps({"ok": True, "fleet": found.fleet, "entries": entries}, indent=2))
         return
     from rich.console import Console
@@ -314,6 +280,7 @@ def _plan_table(plan: Plan) -> Table:
     for header in ("entry", "symbol", "side", "limit", "qty", "dollars", "PnL", "expiry", "notes"):
         right = header in ("limit", "qty", "dollars", "PnL", "expiry")
         table.add_column(header, justify="right" if right else "left")
+    exits = {leaves.entry: decimal_text(leaves.task.limit_price) for leaves in plan.exits}
     for entry in plan.entries:
         task, intent = entry.task, entry.task.intent
         notes = [intent.mode] if intent.mode != "normal" else []
@@ -322,6 +289,7 @@ def _plan_table(plan: Plan) -> Table:
         notes += ["extended_hours"] if intent.extended_hours else []
         if task.tolerance_pct is not None:
             notes.append(f"within {task.tolerance_pct * 100:g} %")
+        notes += [f"exit at {exits[entry.name]}"] if entry.name in exits else []
         table.add_row(
             entry.name,
             intent.symbol,

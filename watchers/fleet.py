@@ -20,7 +20,7 @@ from typing import Protocol
 from watchers import children
 from watchers.children import PARENT_SIGNALS, Ending, Lifeline
 from watchers.member import FALLEN_SHORT, FINAL, Backoff, Member, State
-from watchers.plan import Plan, PlanEntry, PlanError
+from watchers.plan import Plan, PlanError, PlanProcess
 from watchers.status import Phase
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,14 @@ PLAN_SECONDS = 1.0
 SUMMARY_SECONDS = 60.0
 CHANGED_SUMMARY_SECONDS = 5.0
 
+#: Seconds after which an exit that saw nothing left to do starts again while its entry goes on.
+EXIT_AGAIN_SECONDS = 30.0
+
 #: Exit statuses: all done or stopped; some expired, gave up or were killed.
 ALL_WELL, FELL_SHORT = 0, 1
 
 #: What runs in a child. It says how it ended; anything it raises is a crash.
-Work = Callable[[PlanEntry, Lifeline], Ending]
+Work = Callable[[PlanProcess, Lifeline], Ending]
 
 
 class PlanSource(Protocol):
@@ -73,7 +76,7 @@ class Fleet:
         backoff: Backoff | None = None,
     ) -> None:
         self.name = plan.fleet
-        self.members = {entry.name: Member(entry) for entry in plan.entries}
+        self.members = {one.name: Member(one) for one in plan.processes}
         self._work, self._source, self._prepare = work, source, prepare
         self._stop_seconds, self._plan_seconds = stop_seconds, plan_seconds
         self._backoff = backoff or Backoff()
@@ -100,6 +103,7 @@ class Fleet:
 
     def _step(self) -> bool:
         """One turn of the loop; True when nothing is left to do."""
+        self._resume_exits()
         self._start_due()
         if all(member.state in FINAL for member in self.members.values()):
             return True
@@ -191,6 +195,13 @@ class Fleet:
                 self._start(member)
                 held.add(member.entry.slot)
 
+    def _resume_exits(self) -> None:
+        """An exit may find that its entry is over when that is only late to start again."""
+        for member in self.members.values():
+            entry = self.members.get(member.follows)
+            if member.state is State.DONE and entry and entry.state not in FINAL:
+                member.replace(member.entry, time.monotonic() + EXIT_AGAIN_SECONDS)
+
     def _start(self, member: Member, *, stopped: bool = False) -> None:
         entry = member.entry
         others = [m.pipe for m in self.members.values() if m.pipe >= 0]
@@ -240,11 +251,12 @@ class Fleet:
         now = time.monotonic()
         for member in self.members.values():
             if member.state is State.STOPPING and not member.killed and now >= member.kill_at:
+                then = "its order stays at the broker"
+                if not member.follows:
+                    then = "the keeper cancels its order when nobody was heard of for it a while"
                 log.error(
-                    "%s: has not stopped within %g s: killed; the keeper cancels its order when "
-                    "nobody was heard of for it for a while",
-                    member.name,
-                    self._stop_seconds,
+                    "%s: has not stopped within %g s: killed; %s",
+                    *(member.name, self._stop_seconds, then),
                 )
                 member.kill()
 
@@ -271,7 +283,7 @@ class Fleet:
 
     def _adopt(self, plan: Plan) -> None:
         now = time.monotonic()
-        entries = {entry.name: entry for entry in plan.entries}
+        entries = {one.name: one for one in plan.processes}
         added = [name for name in entries if name not in self.members]
         removed = [m.name for m in self.members.values() if m.name not in entries]
         changed = [n for n, e in entries.items() if n not in added and self.members[n].wanted != e]

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from watchers import children
 from watchers.children import Ending
-from watchers.plan import PlanEntry
+from watchers.plan import PlanProcess
+from watchers.plan_exit import PlanExit
 
 
 class State(StrEnum):
@@ -66,9 +67,9 @@ class Backoff:
 
 @dataclass(slots=True)
 class Member:
-    """One entry of the fleet. Times are seconds on the fleet's monotonic clock."""
+    """One entry or exit of the fleet. Times are seconds on the fleet's monotonic clock."""
 
-    entry: PlanEntry
+    entry: PlanProcess
     state: State = State.WAITING
     pid: int | None = None
     pipe: int = -1
@@ -78,7 +79,7 @@ class Member:
     start_at: float = 0.0
     kill_at: float = 0.0
     failures: int = 0
-    successor: PlanEntry | None = None  #: takes the entry's place once it has stopped
+    successor: PlanProcess | None = None  #: takes the entry's place once it has stopped
     removed: bool = False
     killed: bool = False
     left_behind: bool = False  #: its last process crashed, and may have left an order
@@ -89,7 +90,12 @@ class Member:
         return self.entry.name
 
     @property
-    def wanted(self) -> PlanEntry | None:
+    def follows(self) -> str:
+        """The name of the entry that it is the exit of; '' for an entry."""
+        return self.entry.entry if isinstance(self.entry, PlanExit) else ""
+
+    @property
+    def wanted(self) -> PlanProcess | None:
         """The entry as the plan has it, which may not have started yet; None when removed."""
         return None if self.removed else self.successor or self.entry
 
@@ -139,7 +145,7 @@ class Member:
         self.state, self.start_at = State.WAITING, now + pause
         return pause
 
-    def replace(self, entry: PlanEntry, now: float) -> None:
+    def replace(self, entry: PlanProcess, now: float) -> None:
         """Begin anew as *entry*; its process must be over."""
         self.entry, self.successor, self.removed = entry, None, False
         self.state, self.start_at, self.failures = State.WAITING, now, 0

@@ -25,7 +25,7 @@ import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -43,6 +43,7 @@ from stealer.model import (
     valid_strategy,
 )
 from stealer.order_rules import draft, form
+from watchers.plan_exit import PlanExit, paired_exit
 from watchers.task import EntryTask
 
 #: The largest plan, in bytes and in entries: each entry is a process.
@@ -78,14 +79,27 @@ class PlanEntry:
         return f"{intent.symbol}|{intent.side}|{intent.strategy}"
 
 
+#: What a fleet runs, each in a process of its own.
+PlanProcess = PlanEntry | PlanExit
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A valid plan. Entries keep the file's order; their names and slots are unique."""
+    """A valid plan. Entries keep the file's order; their names and slots are unique.
+
+    An exit is beside its entry and not in it: an edit of one leaves the other alone.
+    """
 
     fleet: str
     entries: tuple[PlanEntry, ...]
     source: str = ""
     digest: str = ""
+    exits: tuple[PlanExit, ...] = ()
+
+    @property
+    def processes(self) -> tuple[PlanProcess, ...]:
+        """All that a fleet runs, entries first."""
+        return (*self.entries, *self.exits)
 
 
 def load_plan(path: Path, crypto_symbols: frozenset[str]) -> Plan:
@@ -217,6 +231,7 @@ KEYS: dict[str, _Key] = {
     "time_in_force": _Key(_words(TimeInForce), "day, gtc or ioc", ""),
     "extended_hours": _Key(_boolean, "true or false", False),
     "ticket": _Key(_ticket, "1 to 120 printable characters", shared=False),
+    "exit_limit_price": _Key(lambda v: positive_decimal("", v), _NUMBER, shared=False),
 }
 
 _TOP = ("fleet", "defaults", "entry")
@@ -235,15 +250,17 @@ class _Reader:
         fleet = self._fleet(document, default_fleet)
         defaults = self._defaults(document.get("defaults", {}))
         tables = self._tables(document)
-        entries = [
-            entry
+        found = [
+            pair
             for number, table in enumerate(tables, 1)
-            if (entry := self._entry(number, table, defaults, fleet)) is not None
+            if (pair := self._entry(number, table, defaults, fleet)) is not None
         ]
-        self._unique(entries, "name", lambda e: e.name)
+        entries = [entry for entry, _ in found]
+        exits = tuple(leaves for _, leaves in found if leaves is not None)
+        self._unique([*entries, *exits], "name", lambda e: e.name)
         self._unique(entries, "symbol, side and strategy", lambda e: e.slot.replace("|", " "))
         self._unique(entries, "ticket", lambda e: e.task.ticket)
-        return Plan(fleet, tuple(entries), self._source, digest)
+        return Plan(fleet, tuple(entries), self._source, digest, exits)
 
     def _say(self, where: str, what: str) -> None:
         self.problems.append(f"{self._source}: {where}{': ' if where else ''}{what}")
@@ -270,9 +287,10 @@ class _Reader:
             self._say("", "defaults must be a table, written [defaults]")
             return {}
         shared = tuple(key for key, rule in KEYS.items() if rule.shared)
-        for key in table.keys() & {"name", "ticket"}:
+        own = {key for key, rule in KEYS.items() if not rule.shared}
+        for key in sorted(table.keys() & own):
             self._say("[defaults]", f"{key} is each entry's own and cannot be a default")
-        given = {key: value for key, value in table.items() if key not in ("name", "ticket")}
+        given = {key: value for key, value in table.items() if key not in own}
         self._unknown("[defaults]", given, shared)
         return self._values("[defaults]", given)
 
@@ -311,8 +329,8 @@ class _Reader:
 
     def _entry(
         self, number: int, table: Mapping[str, Any], defaults: dict[str, Any], fleet: str
-    ) -> PlanEntry | None:
-        """One entry, or None when something in it, or in its defaults, is wrong."""
+    ) -> tuple[PlanEntry, PlanExit | None] | None:
+        """One entry with its exit, or None when something in it, or in its defaults, is wrong."""
         label = table.get("name")
         where = f"entry {number}" + (f" {_shown(label)}" if isinstance(label, str) else "")
         before = len(self.problems)
@@ -336,6 +354,7 @@ class _Reader:
         name = values["name"] or "-".join(values[k] for k in ("symbol", "side", "strategy"))
         try:
             task = _task(values, values["ticket"] or f"{fleet}/{name}")
+            leaves = paired_exit(values, name, task)
         except InvalidIntent as error:
             self._say(where, str(error))
             return None
@@ -343,9 +362,9 @@ class _Reader:
         objections = form(draft(intent, intent.symbol, intent.symbol in self._crypto))
         for objection in objections:
             self._say(where, objection.sentence)
-        return None if objections else PlanEntry(name, task)
+        return None if objections else (PlanEntry(name, task), leaves)
 
-    def _unique(self, entries: list[PlanEntry], what: str, of: Callable[[PlanEntry], str]) -> None:
+    def _unique(self, entries: Iterable[PlanProcess], what: str, of: Callable[[Any], str]) -> None:
         first: dict[str, str] = {}
         for entry in entries:
             value = of(entry)

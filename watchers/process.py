@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from stealer.broker.interface import Broker, BrokerMisconfigured
 from stealer.connect import connect, connect_broker, connect_budget
@@ -19,8 +20,11 @@ from stealer.settings import Settings, SettingsError
 from stealer.signals import StopFlag, on_stop
 from watchers.children import Ending, Lifeline
 from watchers.entry_watcher import EntryWatcher
+from watchers.exit_task import ExitTask
+from watchers.exit_watcher import ExitWatcher
 from watchers.fleet import STOP_SECONDS, Fleet
-from watchers.plan import PlanEntry
+from watchers.plan import PlanProcess
+from watchers.plan_exit import PlanExit
 from watchers.plan_file import PlanFile
 from watchers.status import Phase
 from watchers.status_file import StatusFile
@@ -57,33 +61,75 @@ def run_entry(
     :raises LedgerUnavailable: Redis cannot be reached at the start.
     """
     stop = stop or StopFlag()
+    name = name or task.intent.symbol
     with on_stop(stop.set):
-        name = name or task.intent.symbol
-        client = connect(settings, name=f"watcher-{name}")
-        coordinator = WorkStealingCoordinator(client, settings, owner=f"{default_owner()}:{name}")
-        coordinator.require_rights()
-        broker = broker or connect_broker(settings, connect_budget(settings, who=f"watcher-{name}"))
-        entries = Entries(coordinator, broker, should_stop=stop.is_set)
-        for setting, (here, there) in coordinator.policy_drift().items():
-            log.warning("policy: %s is %s here but %s for this account", setting, here, there)
+        coordinator, broker = _connected(settings, name, broker)
         watcher = EntryWatcher(
             task,
             coordinator,
-            entries,
+            Entries(coordinator, broker, should_stop=stop.is_set),
             should_stop=stop.is_set,
             sleep=stop.wait,
             on_move=on_move,
             name=name,
             status_file=status_file,
         )
-        try:
-            phase = watcher.run()
-        except Exception as error:
-            watcher.reporter.ended_badly(f"crashed: {type(error).__name__}")
-            raise
-        if phase is Phase.IMPOSSIBLE:
-            raise InvalidIntent(watcher.status.detail)
-        return phase
+        return _run(watcher)
+
+
+def run_exit(
+    task: ExitTask,
+    settings: Settings,
+    *,
+    name: str = "",
+    broker: Broker | None = None,
+    stop: StopFlag | None = None,
+    on_move: Callable[[Phase, str], object] = lambda phase, reason: None,
+    status_file: StatusFile | None = None,
+) -> Phase:
+    """Keep *task*'s take-profit order until it ends or SIGTERM comes; the phase it ended in.
+
+    Parameters and errors are those of :func:`run_entry`.
+    """
+    stop = stop or StopFlag()
+    name = name or f"{task.symbol}.exit"
+    with on_stop(stop.set):
+        coordinator, broker = _connected(settings, name, broker)
+        watcher = ExitWatcher(
+            task,
+            coordinator,
+            broker,
+            should_stop=stop.is_set,
+            sleep=stop.wait,
+            on_move=on_move,
+            name=name,
+            status_file=status_file,
+        )
+        return _run(watcher)
+
+
+def _connected(
+    settings: Settings, name: str, broker: Broker | None
+) -> tuple[WorkStealingCoordinator, Broker]:
+    """What a watcher of that *name* works with; what of its settings differs is said."""
+    client = connect(settings, name=f"watcher-{name}")
+    coordinator = WorkStealingCoordinator(client, settings, owner=f"{default_owner()}:{name}")
+    coordinator.require_rights()
+    broker = broker or connect_broker(settings, connect_budget(settings, who=f"watcher-{name}"))
+    for setting, (here, there) in coordinator.policy_drift().items():
+        log.warning("policy: %s is %s here but %s for this account", setting, here, there)
+    return coordinator, broker
+
+
+def _run(watcher: EntryWatcher | ExitWatcher) -> Phase:
+    try:
+        phase = watcher.run()
+    except Exception as error:
+        watcher.reporter.ended_badly(f"crashed: {type(error).__name__}")
+        raise
+    if phase is Phase.IMPOSSIBLE:
+        raise InvalidIntent(watcher.status.detail)
+    return phase
 
 
 def run_plan(
@@ -108,41 +154,43 @@ def run_plan(
     connect(settings).close()  # sends nothing: only to find a bad address or missing keys once,
     connect_broker(settings)  # and not in every child
 
-    def status_file(entry: PlanEntry) -> StatusFile | None:
+    def status_file(member: PlanProcess) -> StatusFile | None:
         if status_dir is None:
             return None
-        record = {"name": f"{plan.fleet}/{entry.name}", **entry.task.record()}
-        return StatusFile(status_dir / f"{entry.name}.json", record)
+        record = {"name": f"{plan.fleet}/{member.name}", **member.task.record()}
+        return StatusFile(status_dir / f"{member.name}.json", record)
 
     # Looked at here, once: a child that comes back after a crash goes on without its file.
-    for file_of_entry in filter(None, map(status_file, plan.entries)):
-        file_of_entry.begin()
+    for file_of_member in filter(None, [status_file(member) for member in plan.processes]):
+        file_of_member.begin()
 
-    def work(entry: PlanEntry, line: Lifeline) -> Ending:
-        name = f"{plan.fleet}/{entry.name}"
+    def work(member: PlanProcess, line: Lifeline) -> Ending:
+        name = f"{plan.fleet}/{member.name}"
         label(name)
-        return pursue(entry, settings, line, name, status_file(entry))
+        return pursue(member, settings, line, name, status_file(member))
 
     return Fleet(plan, work, file, prepare=preload, stop_seconds=stop_seconds).run()
 
 
 def pursue(
-    entry: PlanEntry,
+    member: PlanProcess,
     settings: Settings,
     line: Lifeline,
     name: str,
     status_file: StatusFile | None = None,
 ) -> Ending:
-    """One entry of a plan in its own process; how it ended, as its parent is to know it."""
+    """One entry or exit of a plan in its own process; how it ended, as its parent is to know it."""
+    common: dict[str, Any] = {
+        "name": name,
+        "stop": line,
+        "on_move": line.tell_phase,
+        "status_file": status_file,
+    }
     try:
-        phase = run_entry(
-            entry.task,
-            settings,
-            name=name,
-            stop=line,
-            on_move=line.tell_phase,
-            status_file=status_file,
-        )
+        if isinstance(member, PlanExit):
+            phase = run_exit(member.task, settings, **common)
+        else:
+            phase = run_entry(member.task, settings, **common)
     except (BrokerMisconfigured, SettingsError, InvalidIntent) as error:
         line.tell_words(str(error))
         return Ending.IMPOSSIBLE

@@ -16,6 +16,7 @@ class Phase(StrEnum):
     STARTING = "starting"
     WAITING_FOR_PRICE = "waiting_for_price"
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
+    WAITING_FOR_ENTRY = "waiting_for_entry"  #: an exit that has nothing to sell yet
     BLOCKED = "blocked"  #: something must change first: feeds, rules, the broker, an operator
     OPENING = "opening"
     OPEN = "open"
@@ -85,7 +86,7 @@ class Status:
     host: str = ""
     seen: float = 0.0
     name: str = ""
-    kind: Kind = Kind.ENTRY
+    kind: Kind = Kind.ENTRY  #: of an exit, target_qty is what the entry filled
 
     def record(self) -> dict[str, Any]:
         """As plain values for JSON."""

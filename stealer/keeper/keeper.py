@@ -15,6 +15,8 @@ from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import Deposed, LedgerUnavailable, Refused, StaleSnapshot
 from stealer.evidence import BrokerOrder
+from stealer.exit_ids import is_exit
+from stealer.exit_records import HEARD_SECONDS, exit_rows
 from stealer.keeper.certification import Certifier
 from stealer.keeper.exposure import UnusableAccount, figures
 from stealer.keeper.feeds import Feeds
@@ -75,6 +77,7 @@ class Keeper:
         self._certifier = Certifier(coordinator, broker, monotonic)
         self._prune_at = float("-inf")
         self._orders: tuple[BrokerOrder, ...] | None = None
+        self._exits_told = False
         self._complaints: dict[str, str] = {}
 
     def keep(self, poll_seconds: float, should_stop: Callable[[], bool]) -> None:
@@ -152,6 +155,7 @@ class Keeper:
         for warning in snapshot.warnings:
             log.warning("%s", warning)
         self.coordinator.publish_placed(placed_in(snapshot), PLACED_SECONDS, term)
+        self._tell_exits(snapshot.orders, self._monotonic() - began_at, term)
         claims = self.coordinator.claims()
         if not self._reconciler.condemn_strays(snapshot.orders, claims, term):
             log.warning("an order is not counted by any claim: the account is read once more")
@@ -169,6 +173,14 @@ class Keeper:
             log.info("%s", error)
             return False
         return True
+
+    def _tell_exits(self, orders: tuple[BrokerOrder, ...], age: float, term: int) -> None:
+        """Exit watchers go by what was listed; once more when none is left, then no more."""
+        account = self.coordinator.settings.account
+        rows = exit_rows(o for o in orders if is_exit(o.client_order_id, account))
+        if rows or self._exits_told:
+            self.coordinator.publish_exits(rows, HEARD_SECONDS, age_seconds=age, term=term)
+        self._exits_told = bool(rows)
 
     def _wait_for_positions(self) -> None:
         """Between orders and positions; the lease must not run out meanwhile."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from stealer.evidence import AccountSnapshot, BrokerOrder, Placed
+from stealer.evidence import AccountSnapshot, BrokerOrder, BrokerPosition, Placed
 
 #: Seconds for which it counts: some passes of the keeper. Older, it would keep watchers from
 #: entering because of orders that are over.
@@ -18,17 +18,24 @@ PLACED_SECONDS = 30.0
 
 def placed_in(snapshot: AccountSnapshot) -> dict[str, Placed]:
     """By canonical symbol; orders of several legs have none, and are in no symbol."""
-    held = {p.symbol: p.qty for p in snapshot.positions}
+    return placed_of(snapshot.orders, snapshot.positions)
+
+
+def placed_of(
+    orders: Iterable[BrokerOrder], positions: Iterable[BrokerPosition]
+) -> dict[str, Placed]:
+    """The same of orders and of positions that were read after them."""
+    held = {p.symbol: p.qty for p in positions}
     live: dict[str, list[BrokerOrder]] = {symbol: [] for symbol in held}
-    for order in snapshot.orders:
+    for order in orders:
         if order.symbol and not order.is_terminal:
             live.setdefault(order.symbol, []).append(order)
     found = {}
-    for symbol, orders in live.items():
-        buys = [_price(o) for o in orders if o.side == "buy"]
-        sells = [_price(o) for o in orders if o.side == "sell"]
+    for symbol, its in live.items():
+        buys = [_price(o) for o in its if o.side == "buy"]
+        sells = [_price(o) for o in its if o.side == "sell"]
         position = held.get(symbol, Decimal(0))
-        closing = _remaining(orders, "sell" if position > 0 else "buy")
+        closing = _remaining(its, "sell" if position > 0 else "buy")
         found[symbol] = Placed(
             max(buys, default=None),
             min(sells, default=None),

@@ -22,6 +22,8 @@ from stealer.broker.streams import CRYPTO, STOCKS, TRADES, StreamState
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, LedgerUnavailable, Refused
 from stealer.evidence import BrokerOrder, Quote
+from stealer.exit_ids import is_exit
+from stealer.exit_records import HEARD_SECONDS, exit_rows
 from stealer.order_ids import is_ours
 from stealer.replies import StreamHealth
 from stealer.sessions import MarketClock
@@ -229,17 +231,21 @@ class Streaming(Polling):
                 self._quoted_at[quote.symbol] = quote.at
 
     def _on_order(self, event: str, order: BrokerOrder) -> None:
-        ours = is_ours(order.client_order_id, self._coordinator.settings.account)
-        # An order of a person is exposure, and every fill moves positions.
+        account = self._coordinator.settings.account
+        ours, exits = (f(order.client_order_id, account) for f in (is_ours, is_exit))
+        # An order of a person is exposure, and every fill moves positions. An exit is none.
         if order.filled_qty:
             self._filled_at = self._monotonic()
-        if order.filled_qty or not ours:
+        if order.filled_qty or not (ours or exits):
             self._news = True
         if order.is_terminal:
             self._ended.append(order.id)
         if ours and self._leads():
             log.debug("%s %s: %s", order.symbol, order.client_order_id, event)
             self._told(lambda: self._carry(order))
+        elif exits and self._leads():
+            rows = exit_rows([order])
+            self._told(lambda: self._coordinator.publish_exits(rows, HEARD_SECONDS))
 
     def _carry(self, order: BrokerOrder) -> None:
         """The order's evidence; a replaced one is the reconciler's, who waits for its successor."""

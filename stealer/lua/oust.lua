@@ -33,7 +33,7 @@ for _, key in ipairs({K.waiters, K.watched, K.forecasts, K.forecasts_crypto, K.f
   oust(key, 'zset')
 end
 for _, key in ipairs({K.waiting, K.forecast_info, K.quotes, K.counters, K.decisions, K.tiers,
-    K.watchers, K.placed, K.streams, K.budget, K.data_budget}) do
+    K.watchers, K.placed, K.placed_exits, K.streams, K.budget, K.data_budget}) do
   oust(key, 'hash')
 end
 for _, key in ipairs({K.steals, K.dry_steals, K.audit, K.transitions}) do oust(key, 'stream') end

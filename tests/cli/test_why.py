@@ -55,6 +55,14 @@ def test_with_the_watchers_own_limit_it_names_the_price(busy: Desk) -> None:
     assert "the ask must fall from 101 to 100.3" in said(busy)
 
 
+def test_an_exit_in_the_symbol_is_not_taken_for_a_watcher_of_an_entry(busy: Desk) -> None:
+    busy.ask_for("NVDA", 5.0, ask=101.0)
+    status = {"symbol": "NVDA", "side": "sell", "strategy": "maxdiff", "limit_price": "120"}
+    busy.client.hset(busy.key("watchers"), "host-a:1", json.dumps(status | {"kind": "exit"}))
+    (answer,) = busy.json("why", "NVDA")["watchers"]
+    assert (answer["side"], answer["watcher"]) == ("buy", {})
+
+
 def test_it_says_when_a_cooldown_ends(busy: Desk) -> None:
     busy.client.set(busy.key("cooldown:TSLA"), "stolen", px=120_000)
     busy.client.set(busy.key("barred:NVDA:MSFT"), "no", px=90_000)

@@ -17,6 +17,7 @@ from stealer.cli.app import main
 from stealer.cli.context import App
 from stealer.doctor.entrance import FORBIDDEN
 from stealer.errors import LedgerMisconfigured, LedgerUnavailable
+from stealer.exit_records import ExitRecords, Progress
 from stealer.keeper.keeper import Keeper
 from stealer.model import OrderIntent, State
 from stealer.scripts import function_library, included, verbs
@@ -55,6 +56,19 @@ def kept(guarded: Guarded, clock: ManualClock) -> tuple[Keeper, AccountBroker, D
 
 def market(keeper: Keeper, symbol: str, price: float) -> None:
     keeper.coordinator.publish_quote(symbol, price, price)
+
+
+def test_an_exit_watcher_reads_and_keeps_all_its_records(
+    guarded: Guarded, manual_clock: ManualClock
+) -> None:
+    _, _, desk = kept(guarded, manual_clock)
+    exits = ExitRecords(desk.coordinator)
+
+    assert not exits.ticket_fills("a ticket", "AAPL", "buy", "maxdiff").known
+    assert not exits.is_watched("a ticket")
+    exits.keep_progress("a ticket", Progress(3))
+    assert exits.progress("a ticket").number == 3
+    assert exits.heard("x_paper_1") is None
 
 
 def test_a_watcher_and_a_keeper_do_all_their_work(

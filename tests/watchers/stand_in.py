@@ -17,16 +17,17 @@ import click
 
 from stealer.fence import armed
 from watchers.children import Ending, Lifeline
+from watchers.exit_task import ExitTask
 from watchers.fleet import Fleet
 from watchers.member import Backoff
-from watchers.plan import PlanEntry, PlanError
+from watchers.plan import PlanError, PlanProcess
 from watchers.plan_file import PlanFile
 from watchers.status import Phase
 
 CRYPTO = frozenset({"BTCUSD"})
 
 
-def work(directory: Path, entry: PlanEntry, line: Lifeline) -> Ending:
+def work(directory: Path, entry: PlanProcess, line: Lifeline) -> Ending:
     """What the entry's name says: crash, fenced, raise, misconfigured, impossible, done, expired,
     stuck; anything else runs until it is stopped.
     """
@@ -35,7 +36,9 @@ def work(directory: Path, entry: PlanEntry, line: Lifeline) -> Ending:
         with (directory / f"{entry.name}.log").open("a") as file:
             file.write(text + "\n")
 
-    note(f"start {os.getpid()} {entry.task.intent.limit_price} {line.is_set():d}")
+    task = entry.task
+    limit = task.limit_price if isinstance(task, ExitTask) else task.intent.limit_price
+    note(f"start {os.getpid()} {limit} {line.is_set():d}")
     kind = entry.name.partition("-")[0]
     if kind == "crash":
         os.kill(os.getpid(), signal.SIGKILL)

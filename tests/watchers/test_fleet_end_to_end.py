@@ -43,6 +43,9 @@ sys.exit(run(Settings.from_env(), poll_seconds=0.3))
 class World:
     """One account with 10,000 dollars (20,000 to trade with), in stock hours."""
 
+    #: Options of the simulated broker beside these.
+    simulator_options: tuple[str, ...] = ()
+
     def __init__(self, server: EmbeddedServer, directory: Path) -> None:
         self.directory = directory
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -71,6 +74,7 @@ class World:
             clock,
             "--symbols",
             "AAPL,MSFT",
+            *self.simulator_options,
         )
         process = subprocess.Popen(
             [sys.executable, "-m", "stealer.simulated_alpaca", *options], stdout=subprocess.PIPE

@@ -137,14 +137,16 @@ def decision_of(text: str, now_ms: int) -> Decision:
 
 
 def _statuses(reader: Reader, symbol: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """What living watchers of *symbol* say of themselves, by (side, strategy)."""
+    """What living watchers of entries in *symbol* say of themselves, by (side, strategy)."""
     result = {}
     for said in reader.hash("watchers").values.values():
         try:
             status = json.loads(said)
         except (ValueError, RecursionError):
             continue
-        if isinstance(status, dict) and status.get("symbol") == symbol:
+        if not isinstance(status, dict) or status.get("kind") == "exit":
+            continue  # an exit has no slot, and nothing is decided about it
+        if status.get("symbol") == symbol:
             slot = (str(status.get("side", "buy")), str(status.get("strategy", "")))
             result[slot] = status
     return result
