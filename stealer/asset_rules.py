@@ -12,7 +12,7 @@ from collections.abc import Callable
 from stealer.broker.interface import Broker
 from stealer.errors import LedgerSpoiled
 from stealer.evidence import Asset
-from stealer.ledger import Ledger
+from stealer.publishing import PublishingLedger
 
 #: Seconds for which everybody goes by one reading: two requests an hour for each symbol in use.
 SHARED_SECONDS = 1800.0
@@ -36,7 +36,7 @@ class AssetRules:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: PublishingLedger,
         broker: Broker,
         *,
         sleep: Callable[[float], object] = time.sleep,

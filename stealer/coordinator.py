@@ -15,7 +15,6 @@ from stealer import order_rules, replies
 from stealer.costs import worst_price
 from stealer.errors import Refused, raise_for
 from stealer.evidence import BrokerOrder
-from stealer.ledger import Ledger
 from stealer.listed import ListedOrder, listed_order
 from stealer.model import (
     Claim,
@@ -29,6 +28,7 @@ from stealer.model import (
     decimal_text,
     micro_dollars,
 )
+from stealer.publishing import PublishingLedger
 from stealer.replies import Rebuilt, Server
 
 #: A watcher's status that has not been refreshed for so many seconds is a dead one's.
@@ -36,7 +36,7 @@ from stealer.replies import Rebuilt, Server
 STATUS_SECONDS = 3600.0
 
 
-class WorkStealingCoordinator(Ledger):
+class WorkStealingCoordinator(PublishingLedger):
     """One account's capacity, shared with every other process that uses the same Redis.
 
     Construct it with a redis-py client and ``Settings``; see ``Ledger`` for the parameters, for

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stealer.ledger import Ledger
 from stealer.model import OrderIntent, Side
+from stealer.publishing import PublishingLedger
 
 #: Seconds after which a registration is made again: a ledger that lost its memory lost it too.
 RENEW_SECONDS = 30.0
@@ -17,7 +17,9 @@ class PriceWait:
     :param monotonic: the clock, in seconds.
     """
 
-    def __init__(self, ledger: Ledger, intent: OrderIntent, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, ledger: PublishingLedger, intent: OrderIntent, monotonic: Callable[[], float]
+    ) -> None:
         self._ledger, self._intent, self._monotonic = ledger, intent, monotonic
         self._price: float | None = None
         self._renew_at = float("-inf")

@@ -21,6 +21,7 @@ from stealer.keeper.keeper import Keeper
 from stealer.keeper.sweep import Sweeper
 from stealer.ledger import Ledger
 from stealer.model import State
+from stealer.publishing import PublishingLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ BUGS: dict[str, Bug] = {
         "fills are absorbed, and positions read, although positions may not show them yet",
         patches=(
             (
-                Ledger,
+                PublishingLedger,
                 "begin_snapshot",
                 lambda original: lambda self, term=0, lag_ms=0: original(self, term, 0),
             ),
