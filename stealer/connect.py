@@ -17,13 +17,13 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from stealer.broker.calls import Call, CallBudget
-from stealer.broker.interface import Broker
 from stealer.budget import ApiBudget
 from stealer.errors import LedgerMisconfigured
 from stealer.evidence import BrokerOrder, Quote
 from stealer.settings import Settings
 
 if TYPE_CHECKING:
+    from stealer.broker.alpaca import AlpacaBroker
     from stealer.broker.streams import AlpacaStreams
 
 #: Seconds for connecting, and for one answer. Longer than any script takes.
@@ -153,7 +153,7 @@ def connect_broker(
     *,
     patience: float = PATIENCE_SECONDS,
     tell: Callable[[str], object] | None = None,
-) -> Broker:
+) -> AlpacaBroker:
     """The account's broker; nothing is sent yet, and alpaca-py is loaded at the first call.
 
     :param budget: the requests its account has left; None: every call goes out.

@@ -26,6 +26,7 @@ from watchers.fleet import STOP_SECONDS, Fleet
 from watchers.plan import PlanProcess
 from watchers.plan_exit import PlanExit
 from watchers.plan_file import PlanFile
+from watchers.rehearsal import rehearse
 from watchers.status import Phase
 from watchers.status_file import StatusFile
 from watchers.task import EntryTask
@@ -115,7 +116,9 @@ def _connected(
     client = connect(settings, name=f"watcher-{name}")
     coordinator = WorkStealingCoordinator(client, settings, owner=f"{default_owner()}:{name}")
     coordinator.require_rights()
-    broker = broker or connect_broker(settings, connect_budget(settings, who=f"watcher-{name}"))
+    if broker is None:
+        broker = connect_broker(settings, connect_budget(settings, who=f"watcher-{name}"))
+        broker.prepare()
     for setting, (here, there) in coordinator.policy_drift().items():
         log.warning("policy: %s is %s here but %s for this account", setting, here, there)
     return coordinator, broker
@@ -169,7 +172,12 @@ def run_plan(
         label(name)
         return pursue(member, settings, line, name, status_file(member))
 
-    return Fleet(plan, work, file, prepare=preload, stop_seconds=stop_seconds).run()
+    def prepare() -> None:
+        preload()
+        if plan.entries:
+            rehearse(plan.entries[0].task.intent, settings)
+
+    return Fleet(plan, work, file, prepare=prepare, stop_seconds=stop_seconds).run()
 
 
 def pursue(
@@ -214,9 +222,9 @@ def preload() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import stealer.broker.alpaca  # noqa: F401
     from stealer.access import Role, needs
-    from stealer.broker.rehearsal import rehearse
+    from stealer.broker import rehearsal
     from stealer.scripts import function_library
 
-    rehearse()
+    rehearsal.rehearse()
     function_library()
     needs(Role.WATCHER)

@@ -131,6 +131,13 @@ class AlpacaBroker:
         """The request budget as the last answer stated it."""
         return self._client.budget
 
+    def prepare(self) -> None:
+        """Load and make what the first call would have to, so that it is not late; sends nothing.
+
+        :raises BrokerMisconfigured: alpaca-py is missing, or built differently.
+        """
+        self._client.clients()
+
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""
         self._client.close()
