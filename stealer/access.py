@@ -74,7 +74,7 @@ _DIRECT: frozenset[Need] = frozenset(
 )
 
 #: Every client: to be named in CLIENT LIST, to be checked for life, to call functions.
-_CLIENT = ("acl|whoami", "client|setinfo", "client|setname", "fcall", "ping", "select")
+_CLIENT = ("acl|whoami", "client|setname", "fcall", "ping", "select")
 
 #: What makes a whole key vanish is granted on the keys that scripts do that to, and on no other.
 _BOUND = ("DEL", "PEXPIRE", "SET")

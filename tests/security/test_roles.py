@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import redis
 from click.testing import CliRunner, Result
+from redis.utils import str_if_bytes
 
 from stealer import access
 from stealer.access import Role, needs, user_line, user_name
@@ -30,6 +31,30 @@ from watchers.cli import main as watchers
 pytestmark = pytest.mark.real_server
 
 STEM = f"stealer:{{{ACCOUNT}}}"
+
+
+def test_every_right_is_known_to_redis_7_0(guarded: Guarded) -> None:
+    """A server refuses to start by users with a command that it does not know."""
+    rights = {
+        right
+        for role in Role
+        for right in re.findall(r"\+([a-z|]+)", user_line(role, ACCOUNT, None))
+    }
+    newer = []
+    for right in rights:
+        command, _, sub = right.partition("|")
+        docs = flat(flat(guarded.admin.execute_command("COMMAND DOCS", command))[command])
+        found = flat(docs["subcommands"])[right] if sub else docs
+        if tuple(map(int, str_if_bytes(flat(found)["since"]).split("."))) > (7, 0, 0):
+            newer.append(right)
+    assert len(rights) > 40
+    assert newer == []
+
+
+def flat(reply: Any) -> dict[str, Any]:
+    """A reply of names and values in turn as a dictionary; what is in it is left as it is."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {str_if_bytes(name): value for name, value in pairs}
 
 
 def keeper_of(guarded: Guarded, broker: AccountBroker, clock: ManualClock) -> Keeper:
