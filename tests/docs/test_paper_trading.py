@@ -1,0 +1,88 @@
+"""What the guide to paper trading and the deployment's files name must exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from stealer.cli.app import main as stealer
+from stealer.settings import variables
+from watchers.cli import main as watchers
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+GUIDE = ROOT / "docs" / "paper-trading.md"
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+PROGRAMS: dict[str, click.Group] = {"stealer": stealer, "watchers": watchers}
+
+#: Variables that are not settings: the log's form, redis-cli's own, and those of backup.sh.
+ALSO = {"STEALER_LOG_FORMAT", "REDISCLI_AUTH", "REDIS_HOST", "REDIS_PORT", "REDIS_CA", "REDIS_DIR"}
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """The words of each call of our programs in *text*."""
+    for line in text.splitlines():
+        for found in re.findall(r"(?:^|[ /`=])((?:stealer|watchers) [a-z][^`;|#&>]*)", line):
+            yield shlex.split(found.replace("'", ""))
+
+
+def unknown(words: list[str]) -> str:
+    """What of a call there is not; '' when all of it exists."""
+    command: click.Command | None = PROGRAMS[words[0]]
+    options = {name for p in command.params for name in p.opts} if command else set()
+    for word in words[1:]:
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), word)
+            if command is None:
+                return f"{' '.join(words)}: there is no {word}"
+            options |= {name for p in command.params for name in p.opts}
+        elif word.startswith("-") and word.rstrip(",.") not in options:
+            return f"{' '.join(words)}: there is no {word}"
+    return ""
+
+
+def test_the_commands_of_the_guide_exist() -> None:
+    code = re.findall(r"```\n(.*?)```", GUIDE.read_text(), re.S)
+    code += re.findall(r"`([^`\n]+)`", GUIDE.read_text())
+    # "stealer" is also the name of a user and of directories.
+    found = [words for text in code for words in calls(text) if len(words) > 1]
+    assert len(found) > 25
+    assert [said for words in found if (said := unknown(words))] == []
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_what_a_unit_runs_exists(unit: Path) -> None:
+    lines = re.findall(r"^Exec\w+=(.*)$", unit.read_text(), re.M)
+    ours = [words for line in lines for words in calls(line.replace("/opt/stealer/venv/bin/", ""))]
+    assert ours or unit.name.startswith("stealer-backup")
+    assert [said for words in ours if (said := unknown(words))] == []
+
+
+def test_a_fleet_is_given_longer_to_stop_than_it_takes() -> None:
+    text = (DEPLOY / "systemd" / "stealer-watchers@.service").read_text()
+    its_own = re.search(r"--stop-seconds (\d+)", text)
+    systemds = re.search(r"TimeoutStopSec=(\d+)", text)
+    assert its_own
+    assert systemds
+    assert int(systemds[1]) > int(its_own[1])
+
+
+def test_the_example_plan_is_a_good_one_of_ten() -> None:
+    result = CliRunner().invoke(watchers, ["check", str(DEPLOY / "plan.example.toml")], env={})
+    assert result.exit_code == 0, result.output
+    assert "10 entries" in result.output
+
+
+@pytest.mark.parametrize("file", [GUIDE, *UNITS, *sorted(DEPLOY.glob("*.env.example"))],
+                         ids=lambda path: path.name)  # fmt: skip
+def test_every_variable_is_a_setting(file: Path) -> None:
+    pattern = r"\b(?:STEALER|WORK_STEALING|ALPACA|APCA|REDIS|REDISCLI|CRYPTO)_[A-Z_]+\b"
+    named = {name.removesuffix("_FILE") for name in re.findall(pattern, file.read_text())}
+    known = {name.removesuffix("_FILE") for name in variables()} | ALSO
+    assert named <= known
