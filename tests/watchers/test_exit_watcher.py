@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 import redis
 
+from stealer.evidence import BrokerOrder
 from stealer.exit_ids import exit_id
 from stealer.exit_records import Progress
 from stealer.model import OrderIntent
@@ -351,6 +352,30 @@ def test_a_ticket_that_was_used_for_another_symbol_is_refused(exits: ExitBench) 
 
     assert watcher.step() is Phase.IMPOSSIBLE
     assert "give another ticket" in watcher.status.detail
+
+
+def test_units_of_another_symbol_are_no_evidence(exits: ExitBench) -> None:
+    """Remembered: a ticket of MSFT whose orders are over. None of it was filled in AAPL."""
+    exits.entry_runs()
+    exits.broker.put(sold_out(exits, "MSFT", 100))
+    key = exits.desk.keys.of("exit", TICKET)
+    kept = '{"number": 1, "sold": "50", "proven": "100", "began_ms": 1, "of": "sell MSFT"}'
+    exits.desk.client.set(key, kept)
+    exits.entry_filled(4)
+    exits.broker.held = Decimal(60)
+
+    watcher = exits.watcher()
+
+    assert watcher.step() is Phase.IMPOSSIBLE
+    assert "give another ticket" in watcher.status.detail
+    assert exits.broker.live() == []
+
+
+def sold_out(exits: ExitBench, symbol: str, qty: int) -> BrokerOrder:
+    """Order 0 of the ticket's chain: canceled when half of it was sold."""
+    client_id = exit_id(exits.desk.settings.account, TICKET, 0)
+    half = Decimal(qty) / 2
+    return BrokerOrder("id-0", client_id, symbol, "sell", Decimal(qty), "canceled", half)
 
 
 def test_an_edited_price_replaces_the_order(exits: ExitBench) -> None:
