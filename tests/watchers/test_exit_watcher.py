@@ -795,21 +795,25 @@ def test_at_its_expiry_an_order_that_never_arrives_is_waited_for_a_while(exits: 
     assert exits.broker.calls.count("submit") == 1
 
 
-def test_a_stop_says_that_an_unanswered_order_may_be_there(exits: ExitBench) -> None:
+@pytest.mark.parametrize(
+    ("takes_back", "words"),
+    [(False, "may have an order at the broker"), (True, "may still be at the broker")],
+)
+def test_a_stop_says_that_an_unanswered_order_may_be_there(
+    exits: ExitBench, takes_back: bool, words: str
+) -> None:
+    stopping: list[int] = []
     exits.entry_runs()
     exits.entry_filled(4)
     exits.broker.delays_posts = True
 
-    for takes_back, words in ((False, "may have an order at the broker"), (True, "may still be")):
-        stopping: list[int] = []
-        watcher = exits.watcher(
-            cancel_on_stop=takes_back, should_stop=lambda stopping=stopping: bool(stopping)
-        )
-        watcher.step()
-        assert watcher.status.phase is Phase.OPENING
-        stopping.append(1)
-        assert watcher.run() is Phase.STOPPED
-        assert words in watcher.status.detail
+    watcher = exits.watcher(cancel_on_stop=takes_back, should_stop=lambda: bool(stopping))
+    watcher.step()
+    assert watcher.status.phase is Phase.OPENING
+    stopping.append(1)
+
+    assert watcher.run() is Phase.STOPPED
+    assert words in watcher.status.detail
 
 
 def test_a_stop_tells_of_fills_that_no_order_closes(exits: ExitBench) -> None:
