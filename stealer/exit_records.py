@@ -41,12 +41,14 @@ class Progress:
     :param number: of the order that is out or comes next; all before it are over.
     :param sold: units that the orders before it sold. :param proven: units that were filled, as
         the orders' sizes show. :param began_ms: on Redis' clock, None when unknown.
+    :param of: 'SIDE SYMBOL' of its orders: units of anything else are no evidence.
     """
 
     number: int = 0
     sold: Decimal = Decimal(0)
     proven: Decimal = Decimal(0)
     began_ms: int | None = None
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,12 @@ class ExitRecords:
         try:
             kept = json.loads(text or "{}")
             sold, proven = _units(str(kept["sold"])), _units(str(kept["proven"]))
-            number, began = int(kept["number"]), int(kept["began_ms"])
+            number, began, of = int(kept["number"]), int(kept["began_ms"]), str(kept["of"])
         except (ValueError, TypeError, KeyError):
             return Progress()
         if sold is None or proven is None or number < 0:
             return Progress()
-        return Progress(number, sold, proven, began)
+        return Progress(number, sold, proven, began, of)
 
     def keep_progress(self, ticket: str, progress: Progress) -> None:
         """Keep it for a restart; an older one beside a newer is as true, only further behind."""
@@ -140,6 +142,7 @@ class ExitRecords:
                 "sold": decimal_text(progress.sold),
                 "proven": decimal_text(progress.proven),
                 "began_ms": progress.began_ms or self._ledger.now_ms(),
+                "of": progress.of,
             }
         )
         self._ledger.read(lambda r: r.set(key, record, ex=PROGRESS_SECONDS))

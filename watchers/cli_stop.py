@@ -1,8 +1,8 @@
 """``watchers stop``: an orderly stop of watchers wherever they run.
 
 A signal reaches one host only, so the request is a key in Redis, named after the process it is
-meant for; the watcher reads it with its next report, takes its order back and ends, and its fleet
-leaves it ended. A process that is started later has another name and is not stopped.
+meant for; the watcher reads it with its next report and ends as on SIGTERM, and its fleet leaves it
+ended. A process that is started later has another name and is not stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stealer.cli.out import Out, printable
 from stealer.cli.words import plural, span
 from stealer.scripts import text
 from watchers.cli_look import record, show
-from watchers.listing import Watcher, listing, matching, transitions
+from watchers.listing import Watcher, is_over, listing, matching, transitions
 from watchers.status import REPORT_SECONDS
 
 #: How long a stop is waited for: until the watcher reports, and until its order is over.
@@ -62,7 +62,10 @@ def stop(
     yes: bool,
     timeout: float,
 ) -> None:
-    """Stop watchers on any host: each takes its order back and ends, and is not started again.
+    """Stop watchers on any host: each ends, and is not started again.
+
+    An entry takes its order back. An exit leaves its order at the broker, unless it was started
+    with --cancel-on-stop.
 
     Shows first whom it means, and asks. A watcher hears of it within some seconds, with its next
     report. Needs the rights of an operator. To stop only new orders, and at once: stealer halt
@@ -129,10 +132,10 @@ def _wait(ledger: Operator, chosen: list[Watcher], timeout: float, out: Out) -> 
 
 
 def _ended(ledger: Operator, waited_for: list[Watcher]) -> list[End]:
-    """Those whose report is gone, with what the stream says of their end."""
+    """Those whose report is gone or tells of an end, with what the stream says of it."""
     owners = [w.owner for w in waited_for]
     reports = text(ledger.read(lambda r: r.hmget(ledger.keys.watchers, owners)))
-    gone = [w for w, report in zip(waited_for, reports, strict=True) if report is None]
+    gone = [w for w, report in zip(waited_for, reports, strict=True) if is_over(report)]
     if not gone:
         return []
     last = {fields.get("owner"): fields for _, fields in transitions(ledger, "", _LATEST)}

@@ -40,7 +40,8 @@ class ExitChain:
     """One ticket's chain, as far as this process has seen it.
 
     :param symbol, side: of its orders; an order of the chain about something else breaks it.
-    :param known: how far it had come by somebody's records.
+    :param known: how far it had come by somebody's records; those about other orders are left
+        out, and the chain is walked from its beginning.
     """
 
     def __init__(
@@ -57,6 +58,9 @@ class ExitChain:
     ) -> None:
         self._broker, self._account, self._ticket = broker, account, ticket
         self._symbol, self._side = symbol, side
+        self._of = f"{side} {symbol}"
+        if known.of != self._of:
+            known = Progress()
         self._monotonic = monotonic
         own = os_fence.armed if monotonic is os_fence.seconds else os_fence.unarmed
         self._fence: Fence = fence or own
@@ -160,4 +164,4 @@ class ExitChain:
 
     def progress(self, began_ms: int | None) -> Progress:
         """How far it has come, to be kept."""
-        return Progress(self.number, self.sold, self.proven, began_ms)
+        return Progress(self.number, self.sold, self.proven, began_ms, self._of)

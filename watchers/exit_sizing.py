@@ -44,6 +44,8 @@ class ExitSizing:
     """Sizes of one task's orders.
 
     :param trust_seconds: how long a reading of the position may be used.
+    :param wait_for_positions: called between the readings of orders and positions; it lasts as
+        long as positions may lag behind fills.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class ExitSizing:
         limits: Limits,
         *,
         trust_seconds: float,
+        wait_for_positions: Callable[[], object],
         monotonic: Callable[[], float],
     ) -> None:
         self._task, self._symbol, self._is_crypto = task, symbol, is_crypto
         self._broker, self.rules, self._limits = broker, rules, limits
         self._trust_seconds, self._monotonic = trust_seconds, monotonic
+        self._wait_for_positions = wait_for_positions
 
     def at_any_size(self) -> tuple[Objection, ...]:
         """What no quantity would change: the price's tick, time in force, extended hours.
@@ -89,8 +93,11 @@ class ExitSizing:
         """
         asset = self.rules.of(self._symbol)
         wanted = self._whole(min(left, self.largest()), asset)
-        began = self._monotonic()
         orders = self._broker.open_orders()
+        # A closing order that has just filled is listed no more, and the position may not show it
+        # yet: read at once, it would be sold a second time. The entry's fills show late as well.
+        self._wait_for_positions()
+        began = self._monotonic()
         placed = placed_of(orders, self._broker.positions()).get(self._symbol, Placed())
         qty = wanted
         free = self.closable(placed)

@@ -32,7 +32,7 @@ from watchers.exit_source import ExitSource
 from watchers.exit_task import ExitTask
 from watchers.pause import LONGEST_SECONDS, Pause
 from watchers.reporter import Reporter
-from watchers.status import Kind, Phase, Status
+from watchers.status import REPORT_SECONDS, Kind, Phase, Status
 from watchers.status_file import StatusFile
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class ExitWatcher:
             AssetRules(coordinator, broker, sleep=sleep, monotonic=monotonic),
             Limits.of(settings),
             trust_seconds=settings.trust_seconds,
+            wait_for_positions=lambda: self._sleep(settings.position_lag_seconds),
             monotonic=monotonic,
         )
         self._dry_run = settings.dry_run
@@ -100,6 +101,7 @@ class ExitWatcher:
         self._looked_at = self._canceled_at = float("-inf")
         self._ending_at = float("-inf")
         self._ending = ""  # why the order that is out is being canceled
+        self._unanswered_at = float("-inf")  # an order was sent, and not seen since
         self._growth = Growth(
             task, self.source, self._sizing, lambda: coordinator.placed(self.symbol), monotonic
         )
@@ -141,7 +143,17 @@ class ExitWatcher:
             except LedgerUnavailable as error:
                 self._enter(Phase.BLOCKED, "redis", str(error))
             poll = self.task.poll_seconds
-            self._sleep(min(poll, ENDING_LOOK_SECONDS / 2) if self._ending else poll)
+            self._rest(min(poll, ENDING_LOOK_SECONDS / 2) if self._ending else poll)
+
+    def _rest(self, seconds: float) -> None:
+        """Until the next step; it reports meanwhile, and so hears of a stop."""
+        until = self._monotonic() + seconds
+        while not self._should_stop() and not self.reporter.stop_asked_by:
+            left = until - self._monotonic()
+            if left <= 0:
+                return
+            self._sleep(min(left, REPORT_SECONDS))
+            self._enter(self.status.phase, self.status.reason, self.status.detail)
 
     def step(self) -> Phase | None:
         """One look and at most one action; the final phase when it is over.
@@ -182,7 +194,7 @@ class ExitWatcher:
             self._market_open = in_extended_hours(self.coordinator.settings.clock.now())
         if self._is_expired():
             if chain.order is None:
-                return self._finish(Phase.EXPIRED, "expiry", "its time is over")
+                return self._expire(chain)
             self._end("expiry")
         if chain.order is not None:
             self._follow(chain, chain.order)
@@ -246,6 +258,8 @@ class ExitWatcher:
             chain.look()
         finally:
             self._keep(chain)
+        if chain.order or chain.number > number:
+            self._unanswered_at = float("-inf")
         if chain.ended and chain.number > number and self._began is not None:
             self._ended(chain.ended)
         if chain.order is None:
@@ -310,14 +324,11 @@ class ExitWatcher:
         if chain.order is not None or left <= 0:
             return None
         offer = self._sizing.offer(left, market_open=self._market_open)
-        lag = self.coordinator.settings.position_lag_seconds
-        short = offer.qty < self._sizing.rounded(min(left, self._sizing.largest()))
-        if short and self._monotonic() - self.source.changed_at < lag:
-            words = "the position does not show the latest fills yet"
-            self._enter(Phase.BLOCKED, GONE, words)
-        elif offer.objections:
+        if self._should_stop():
+            return None  # it was woken before the position could be trusted
+        if offer.objections:
             return self._objected(chain, offer.objections)
-        elif self._dry_run:
+        if self._dry_run:
             words = f"would {self.task.side} {decimal_text(offer.qty)}"
             self._blocked("dry_run", f"{words} at {decimal_text(self.task.limit_price)}")
         else:
@@ -339,6 +350,7 @@ class ExitWatcher:
             self._keep(chain)
             self._enter(Phase.OPEN, "", f"for {decimal_text(offer.qty)}")
         elif result.outcome is Outcome.UNRESOLVED:
+            self._unanswered_at = self._monotonic()
             self._pause.begin(self._monotonic())
             self._enter(Phase.OPENING, result.kind, result.message)
         else:
@@ -386,6 +398,22 @@ class ExitWatcher:
         age_ms = self.coordinator.now_ms() - self._began_ms if limit else 0
         return limit is not None and age_ms >= limit * 1000
 
+    @property
+    def _may_arrive(self) -> bool:
+        """An order that was sent may still come to be."""
+        since = self._monotonic() - self._unanswered_at
+        return since < self.coordinator.settings.quarantine_seconds
+
+    def _expire(self, chain: ExitChain) -> Phase | None:
+        """Nothing is out as far as is known: end, when nothing can come any more either."""
+        self._look(chain)
+        if chain.order is not None:
+            return None  # it is taken back with the next step
+        if self._may_arrive:
+            self._enter(Phase.OPENING, "expiry", "the order that it sent may still arrive")
+            return None
+        return self._finish(Phase.EXPIRED, "expiry", "its time is over")
+
     def _stop(self) -> Phase:
         """Leave the order where it is, or take it back if the task says so."""
         words = f"stopped by {self.reporter.stop_asked_by or 'signal'}"
@@ -393,7 +421,19 @@ class ExitWatcher:
             words += self._taken_back()
         elif self._began is None or self._began.order is not None:
             words += "; its order stays at the broker, and is adopted under the same ticket"
+        elif self._may_arrive:
+            words += "; it may have an order at the broker, which is adopted under the same ticket"
+        open_units = self._without_order()
+        if open_units > 0:
+            words += f"; {decimal_text(open_units)} filled units have no order"
         return self._finish(Phase.STOPPED, "stop", words)
+
+    def _without_order(self) -> Decimal:
+        """Units that were filled, as far as was seen, and that no order closes or has closed."""
+        chain = self._began
+        if chain is None:
+            return Decimal(0)
+        return self.filled - chain.sold - (chain.order.qty if chain.order else Decimal(0))
 
     def _taken_back(self) -> str:
         """Cancel the order within the bound; what is to be said of it."""
@@ -402,10 +442,13 @@ class ExitWatcher:
             try:
                 chain = self._chain()
                 self._look(chain)
-                if chain.order is None:
+                if chain.order is not None:
+                    self._cancel(chain)
+                elif not self._may_arrive:
                     return ""
-                self._cancel(chain)
-            except (BrokerError, LedgerUnavailable, ChainBroken) as error:
+            except ChainBroken as error:
+                return f"; {error}"
+            except (BrokerError, LedgerUnavailable) as error:
                 log.warning("%s: taking its order back: %s", self.symbol, error)
             if self._monotonic() >= stop_at:
                 return "; its order may still be at the broker"

@@ -197,6 +197,8 @@ class Fleet:
 
     def _resume_exits(self) -> None:
         """An exit may find that its entry is over when that is only late to start again."""
+        if self._stopping:
+            return
         for member in self.members.values():
             entry = self.members.get(member.follows)
             if member.state is State.DONE and entry and entry.state not in FINAL:

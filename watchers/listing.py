@@ -99,6 +99,15 @@ def listing(ledger: Operator) -> Listing:
     return Listing(sorted(found, key=lambda w: (w.name, w.owner)), problems)
 
 
+def is_over(report: str | None) -> bool:
+    """True for the *report* of a watcher that has ended; None: it has taken it away."""
+    try:
+        record = json.loads(report or "{}")
+    except (ValueError, RecursionError):
+        return False
+    return report is None or (isinstance(record, dict) and str(record.get("phase")) in _ENDED)
+
+
 def matching(watchers: Sequence[Watcher], wanted: str, ledger: Operator) -> list[Watcher]:
     """Those that *wanted* names: a watcher, a ticket, a whole fleet or a symbol."""
     symbol = _symbol(wanted, ledger)

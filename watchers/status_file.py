@@ -97,6 +97,8 @@ def _refuse_to_replace(path: Path) -> None:
     try:
         if path.is_dir():
             raise StatusFileError(f"{path}: is a directory; give the name of a file in it")
+        if path.exists() and not path.is_file():  # a pipe would never end, /dev/null looks empty
+            raise StatusFileError(f"{path}: is no regular file; give the name of one, or a new one")
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES)
     except FileNotFoundError:

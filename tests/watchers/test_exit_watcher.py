@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 import redis
 
+from stealer.evidence import BrokerOrder
 from stealer.exit_ids import exit_id
 from stealer.exit_records import Progress
 from stealer.model import OrderIntent
@@ -20,7 +21,7 @@ from tests.watchers.exit_broker import ExitBroker
 from watchers.exit_growth import FOLLOW_SECONDS
 from watchers.exit_source import SILENT_SECONDS
 from watchers.exit_task import Position
-from watchers.status import Phase
+from watchers.status import REPORT_SECONDS, Phase
 
 
 @pytest.fixture
@@ -117,11 +118,15 @@ def test_a_position_that_lags_behind_the_fills_is_waited_for(exits: ExitBench) -
     watcher.step()
     exits.entry_filled(4, settle=False)
     exits.broker.held = Decimal(1)
-    watcher.step()
-    assert (watcher.status.reason, exits.broker.orders) == ("position", {})
+    filled_at, lag = exits.clock.time(), exits.desk.settings.position_lag_seconds
 
-    exits.broker.held = Decimal(4)
+    def positions_follow(call: str, when: str) -> None:
+        if call == "positions" and exits.clock.time() - filled_at >= lag:
+            exits.broker.held = Decimal(4)
+
+    exits.broker.around = positions_follow
     watcher.step()
+
     assert exits.broker.only().qty == 4
 
 
@@ -246,6 +251,38 @@ def test_what_other_orders_are_closing_is_left_to_them(exits: ExitBench) -> None
     assert exits.broker.only().qty == 2
 
 
+def test_a_position_that_lags_behind_a_sale_is_not_sold_again(exits: ExitBench) -> None:
+    """Another order sold it a moment ago: it is listed no more, and the position shows it later."""
+    exits.broker.buy(10)
+    watcher = exits.watcher(qty=Decimal(10))
+    sold_at, lag = exits.clock.time(), exits.desk.settings.position_lag_seconds
+
+    def positions_follow(call: str, when: str) -> None:
+        if call == "positions" and exits.clock.time() - sold_at >= lag:
+            exits.broker.held = Decimal(0)
+
+    exits.broker.around = positions_follow
+    steps(watcher, exits.clock, 20)
+
+    assert "positions" in exits.broker.calls
+    assert exits.broker.orders == {}
+
+
+def test_a_stop_while_positions_are_waited_for_sends_nothing(exits: ExitBench) -> None:
+    exits.broker.buy(10)
+    stopped = False
+    watcher = exits.watcher(qty=Decimal(10), should_stop=lambda: stopped)
+
+    def stop(call: str, when: str) -> None:
+        nonlocal stopped
+        stopped = stopped or call == "open_orders"  # the wait that follows is cut short
+
+    exits.broker.around = stop
+
+    assert watcher.run() is Phase.STOPPED
+    assert exits.broker.orders == {}
+
+
 # ---- the chain
 
 
@@ -351,6 +388,30 @@ def test_a_ticket_that_was_used_for_another_symbol_is_refused(exits: ExitBench) 
 
     assert watcher.step() is Phase.IMPOSSIBLE
     assert "give another ticket" in watcher.status.detail
+
+
+def test_units_of_another_symbol_are_no_evidence(exits: ExitBench) -> None:
+    """Remembered: a ticket of MSFT whose orders are over. None of it was filled in AAPL."""
+    exits.entry_runs()
+    exits.broker.put(sold_out(exits, "MSFT", 100))
+    key = exits.desk.keys.of("exit", TICKET)
+    kept = '{"number": 1, "sold": "50", "proven": "100", "began_ms": 1, "of": "sell MSFT"}'
+    exits.desk.client.set(key, kept)
+    exits.entry_filled(4)
+    exits.broker.held = Decimal(60)
+
+    watcher = exits.watcher()
+
+    assert watcher.step() is Phase.IMPOSSIBLE
+    assert "give another ticket" in watcher.status.detail
+    assert exits.broker.live() == []
+
+
+def sold_out(exits: ExitBench, symbol: str, qty: int) -> BrokerOrder:
+    """Order 0 of the ticket's chain: canceled when half of it was sold."""
+    client_id = exit_id(exits.desk.settings.account, TICKET, 0)
+    half = Decimal(qty) / 2
+    return BrokerOrder("id-0", client_id, symbol, "sell", Decimal(qty), "canceled", half)
 
 
 def test_an_edited_price_replaces_the_order(exits: ExitBench) -> None:
@@ -704,6 +765,102 @@ def test_at_its_expiry_the_order_is_taken_back(exits: ExitBench) -> None:
 
     assert steps(exits.watcher(expiry_seconds=3600.0), exits.clock, 5) is Phase.EXPIRED
     assert exits.broker.live() == []
+
+
+def test_at_its_expiry_an_order_that_arrives_late_is_taken_back(exits: ExitBench) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    exits.broker.delays_posts = True
+    watcher = exits.watcher(expiry_seconds=3600.0)
+    watcher.step()
+    assert watcher.status.phase is Phase.OPENING
+    watcher._began_ms -= 3_700_000
+
+    assert steps(watcher, exits.clock, 5) is None  # its time is over, but the order may be coming
+    exits.broker.deliver_late()
+
+    assert steps(watcher, exits.clock, 10) is Phase.EXPIRED
+    assert exits.broker.live() == []
+
+
+def test_at_its_expiry_an_order_that_never_arrives_is_waited_for_a_while(exits: ExitBench) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    exits.broker.delays_posts = True
+    watcher = exits.watcher(expiry_seconds=3600.0)
+    watcher.step()
+    watcher._began_ms -= 3_700_000
+
+    assert steps(watcher, exits.clock, 40) is Phase.EXPIRED
+    assert exits.broker.calls.count("submit") == 1
+
+
+@pytest.mark.parametrize(
+    ("takes_back", "words"),
+    [(False, "may have an order at the broker"), (True, "may still be at the broker")],
+)
+def test_a_stop_says_that_an_unanswered_order_may_be_there(
+    exits: ExitBench, takes_back: bool, words: str
+) -> None:
+    stopping: list[int] = []
+    exits.entry_runs()
+    exits.entry_filled(4)
+    exits.broker.delays_posts = True
+
+    watcher = exits.watcher(cancel_on_stop=takes_back, should_stop=lambda: bool(stopping))
+    watcher.step()
+    assert watcher.status.phase is Phase.OPENING
+    stopping.append(1)
+
+    assert watcher.run() is Phase.STOPPED
+    assert words in watcher.status.detail
+
+
+def test_a_stop_tells_of_fills_that_no_order_closes(exits: ExitBench) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    stopping: list[int] = []
+    watcher = exits.watcher(should_stop=lambda: bool(stopping))
+    watcher.step()
+    exits.entry_filled(3, claim="mx_2", settle=False)
+    watcher.step()
+    stopping.append(1)
+
+    assert watcher.run() is Phase.STOPPED
+    assert exits.broker.only().qty == 4
+    assert "3 filled units have no order" in watcher.status.detail
+
+
+def test_between_looks_that_are_far_apart_it_reports_and_hears_of_a_stop(exits: ExitBench) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    watcher = exits.watcher(poll_seconds=3600.0)
+    key = exits.desk.keys.of("stop", watcher.coordinator.owner)
+    asked_at = exits.clock.time() + 60
+
+    def ask(seconds: float) -> None:
+        exits.clock.advance(seconds)
+        if exits.clock.time() >= asked_at:
+            exits.desk.client.set(key, "ann@desk")
+
+    watcher._sleep = ask
+
+    assert watcher.run() is Phase.STOPPED
+    assert exits.clock.time() - asked_at <= 2 * REPORT_SECONDS
+
+
+def test_a_person_who_replaced_the_order_ends_a_stop_at_once(exits: ExitBench) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    exits.watcher().step()
+    exits.broker.end("replaced")
+    began = exits.clock.time()
+
+    watcher = exits.watcher(cancel_on_stop=True, should_stop=lambda: True)
+
+    assert watcher.run() is Phase.STOPPED
+    assert "the new one is theirs" in watcher.status.detail
+    assert exits.clock.time() == began
 
 
 def test_a_dry_run_says_what_it_would_do(exits: ExitBench) -> None:

@@ -239,6 +239,20 @@ def test_stop_says_how_it_ended_when_it_was_not_by_the_stop(
     assert (row["stopped"], row["end"], result.exit_code) == (True, "done", 0)
 
 
+def test_stop_sees_the_end_of_one_whose_order_turns_out_to_be_impossible(
+    bench: Bench, while_waiting: Callable[[Callable[[], object]], None]
+) -> None:
+    """Its report stays, for people to read what is wrong; it has ended all the same."""
+    watcher = bench.open("AAPL")
+    words = "a price off its tick"
+    while_waiting(lambda: watcher.reporter.enter(Phase.IMPOSSIBLE, "price_tick", words))
+
+    result = call(bench, "stop", "AAPL", "--yes", "--json")
+
+    (row,) = json.loads(result.stdout)["watchers"]
+    assert (row["stopped"], row["end"], result.exit_code) == (True, "impossible", 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [

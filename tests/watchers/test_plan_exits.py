@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -118,6 +119,18 @@ def test_an_exit_that_ended_starts_again_while_its_entry_goes_on() -> None:
 
     apple.state, leaves.state = State.EXPIRED, State.DONE
     running._resume_exits()
+    assert leaves.state is State.DONE
+
+
+def test_an_exit_that_ended_does_not_start_again_in_a_fleet_that_stops() -> None:
+    """Its entry takes its order back meanwhile; nobody would stop what starts now."""
+    running = Fleet(read(entry(name='"a"', exit_limit_price="110")), lambda one, line: Ending.DONE)
+    apple, leaves = running.members["a"], running.members["a.exit"]
+    apple.state, leaves.state = State.STOPPING, State.DONE
+
+    running._obey(signal.SIGTERM)
+    running._resume_exits()
+
     assert leaves.state is State.DONE
 
 

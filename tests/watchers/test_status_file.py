@@ -121,6 +121,18 @@ def test_a_file_of_an_earlier_run_is_replaced_and_holds_no_secret(tmp_path: Path
     assert SECRET not in path.read_text()
 
 
+def test_a_device_or_pipe_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    """/dev/null looks empty, and root could rename over it; to open a pipe would wait for ever."""
+    path = tmp_path / "apple.json"
+    path.symlink_to(os.devnull)
+
+    result = open_position(path)
+
+    assert result.exit_code == 2, result.output
+    assert "regular file" in result.stderr
+    assert path.is_symlink()
+
+
 def test_a_link_in_the_place_of_the_file_beside_is_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_text("precious")
