@@ -41,6 +41,16 @@ END_SECONDS = 3.0
 _HOOKS = ("_start_ws", "_dispatch", "close", "stop_ws", "run")
 
 
+#: alpaca-py's loggers of streams: of a connection that fails they print the whole stack.
+_LOGGERS = ("alpaca.trading.stream", "alpaca.data.live.websocket")
+
+
+def _sentence_only(record: logging.LogRecord) -> bool:
+    """Keeps a line of a log and drops its stack: the connection is made anew, and watched."""
+    record.exc_info = record.exc_text = None
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class StreamState:
     """One stream now; times on the monotonic clock, None for never."""
@@ -289,6 +299,8 @@ def _watched_classes() -> dict[str, type]:
             f"alpaca-py cannot be imported ({error}); install it: pip install alpaca-py"
         ) from None
     kinds = {TRADES: TradingStream, CRYPTO: CryptoDataStream, STOCKS: StockDataStream}
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_sentence_only)  # the same filter is added once only
     if any(not hasattr(kind, hook) for kind in kinds.values() for hook in _HOOKS):
         raise BrokerMisconfigured(
             "this version of alpaca-py is built differently: its streams cannot be watched; "

@@ -194,3 +194,24 @@ def test_a_stream_that_is_stopped_before_its_loop_runs_ends_all_the_same(
     channel._thread.join(SECONDS)
     assert not channel._thread.is_alive()
     assert heard.connects == []
+
+
+def test_a_server_that_is_away_is_said_in_a_sentence_without_a_stack(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = AlpacaStreams(
+        "key",
+        "secret",
+        choose_endpoints(False, "http://127.0.0.1:1", None),
+        crypto_symbols=frozenset(),
+        on_quotes=lambda quotes: None,
+        on_order=lambda event, order: None,
+        on_connect=lambda name: None,
+    )
+    try:
+        eventually(lambda: [r for r in caplog.records if r.name == "alpaca.trading.stream"])
+    finally:
+        made.stop()
+    said = [record for record in caplog.records if record.name == "alpaca.trading.stream"]
+    assert any("error" in record.getMessage() for record in said)
+    assert not [record for record in said if record.exc_info or record.exc_text]
