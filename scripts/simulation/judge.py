@@ -38,6 +38,20 @@ class Violation:
         return f"invariant {self.invariant} at {self.at:.3f} s: {self.text}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What the account was at one moment: its equity, and what is not ours of it, in dollars."""
+
+    at: int
+    equity: int
+    foreign: int
+    crypto_used: int  #: by people's cryptos, and by all stocks
+
+    def others(self, crypto_only: bool) -> int:
+        """What is not for us, of everything or of the crypto pool."""
+        return self.crypto_used if crypto_only else self.foreign
+
+
 class Judge:
     """Watches one run. *world* has kernel, venue, server, settings, prefix."""
 
@@ -47,7 +61,7 @@ class Judge:
         self.counts: Counter[str] = Counter()
         self._check = _sums(world.runtime)
         self._evicting = world.runtime.table()
-        self._slack: deque[tuple[int, int, int]] = deque()
+        self._slack: deque[_Limits] = deque()
         self._requests: dict[str, str] = {}
         self.steals: dict[str, int] = {}
         self._victims: set[str] = set()
@@ -176,13 +190,16 @@ class Judge:
             self.note_slack()
             return
         venue, now = self.world.venue, self.world.kernel.now
-        while len(self._slack) > 1 and self._slack[1][0] <= now - self._window_us:
+        while len(self._slack) > 1 and self._slack[1].at <= now - self._window_us:
             self._slack.popleft()
-        for crypto_only, at in ((False, 1), (True, 2)):
+        # Equity and what others hold may be of different ages in one reading of the account.
+        equity = max(entry.equity for entry in self._slack)
+        for crypto_only in (False, True):
             if crypto_only and not order.crypto:
                 continue
             used = self._ours(crypto_only)
-            allowed = max(entry[at] for entry in self._slack)
+            others = min(entry.others(crypto_only) for entry in self._slack)
+            allowed = (equity if crypto_only else 2 * equity) - others
             if used > allowed:
                 pool = "crypto" if crypto_only else "total"
                 self.found(1, f"{pool}: {used} used with {order.client_id}, {allowed} allowed")
@@ -220,10 +237,10 @@ class Judge:
             + self._positions(False, only)
             for only in (False, True)
         }
-        total = int(2 * venue.equity) - foreign[False]
         stocks = sum(f.cost for f in venue.fills if not f.crypto)
-        crypto = venue.equity - stocks - foreign[True]
-        self._slack.append((self.world.kernel.now, total, crypto))
+        self._slack.append(
+            _Limits(self.world.kernel.now, venue.equity, foreign[False], stocks + foreign[True])
+        )
 
     def on_delete(self, sender: str, order: Order) -> None:
         """A DELETE arrived: who cancels another's order has a recorded cause."""
@@ -263,8 +280,8 @@ class Judge:
     def free(self) -> tuple[int, int]:
         """Dollars free in the total and the crypto pool, by the broker's truth."""
         self.note_slack()
-        _, total, crypto = self._slack[-1]
-        venue = self.world.venue
+        now, venue = self._slack[-1], self.world.venue
+        total, crypto = 2 * now.equity - now.others(False), now.equity - now.others(True)
         free = (total - self._ours(False), crypto - self._ours(True))
         if venue.strict:
             free = (min(free[0], venue.power()), min(free[1], venue.cash_left()))
