@@ -37,6 +37,9 @@ _WIRE = {"ping_interval": 10, "ping_timeout": 20, "max_queue": 1024}
 REMAKE_SECONDS = 1.0
 END_SECONDS = 3.0
 
+#: Seconds a connection may take to acknowledge what is subscribed before it is made anew.
+ACKNOWLEDGE_SECONDS = 20.0
+
 #: What this needs of alpaca-py besides its public methods (written against 0.44.0).
 _HOOKS = ("_start_ws", "_dispatch", "close", "stop_ws", "run")
 
@@ -53,7 +56,10 @@ def _sentence_only(record: logging.LogRecord) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """One stream now; times on the monotonic clock, None for never."""
+    """One stream now; times on the monotonic clock, None for never.
+
+    Connected is one that has acknowledged what is subscribed: what happens before is not told.
+    """
 
     connected_at: float | None
     heard_at: float | None
@@ -63,7 +69,7 @@ class StreamState:
 class _Channel:
     """One stream in its thread, made anew whenever it ends before it is told to.
 
-    :param make: a new alpaca-py stream of the given watched kind, with its handlers.
+    :param make: a new alpaca-py stream of the given watched kind, with its handlers; None for now.
     """
 
     def __init__(
@@ -81,15 +87,25 @@ class _Channel:
         self._thread = threading.Thread(target=self._run, name=f"stream {name}", daemon=True)
         self._thread.start()
 
-    def connected(self) -> None:
-        """The connection stands, is authorized, and listens."""
+    def opened(self) -> None:
+        """The connection is authorized; nothing is told on it yet."""
         if self._stopping.is_set():  # told before its loop ran, when nothing could be closed
             self.restart()
+
+    def acknowledged(self) -> None:
+        """The peer has said that it tells what is subscribed: at first, and after changes."""
+        if self._stopping.is_set() or self.state.connected_at is not None:
             return
         now = self._monotonic()
         self.state = StreamState(now, now, self.state.connects + 1)
         log.info("%s: connected", self.name)
         self._on_connect(self.name)
+
+    def unacknowledged(self) -> None:
+        """The connection has had its time."""
+        if self.state.connected_at is None:
+            log.warning("%s: the subscription is not acknowledged: connecting anew", self.name)
+            self.restart()
 
     def lost(self) -> None:
         """The connection has ended."""
@@ -130,7 +146,8 @@ class _Channel:
         while not self._stopping.is_set():
             self.stream = self._make(self)
             try:
-                self.stream.run()
+                if self.stream is not None:
+                    self.stream.run()
             except Exception as error:  # whatever alpaca-py lets out: the next one may do better
                 log.warning("%s: %s", self.name, error)
             self.lost()
@@ -167,7 +184,10 @@ class AlpacaStreams:
         self._monotonic = monotonic
         self._classes = _watched_classes()
         self._channels: dict[str, _Channel] = {}
+        #: Symbols by kind: the keeper's wish, and what the running stream was asked for.
         self._wanted: dict[str, frozenset[str]] = {CRYPTO: frozenset(), STOCKS: frozenset()}
+        self._asked = dict(self._wanted)
+        self._changing = threading.Lock()
         self._pending: dict[str, dict[str, Quote]] = {CRYPTO: {}, STOCKS: {}}
         self._open(TRADES, self._make_trades)
 
@@ -182,7 +202,7 @@ class AlpacaStreams:
             elif not wanted and kind in self._channels:
                 self._channels.pop(kind).stop()  # alpaca-py spins when nothing is subscribed
             elif wanted != before:
-                self._resubscribe(kind, wanted - before, before - wanted)
+                self._resubscribe(kind)
 
     def states(self) -> Mapping[str, StreamState]:
         """Every stream by name."""
@@ -203,7 +223,7 @@ class AlpacaStreams:
     # -- making ---------------------------------------------------------------------------------
 
     def _open(self, name: str, make: Callable[[_Channel], Any]) -> None:
-        self._channels[name] = _Channel(name, make, self._on_connect, self._monotonic)
+        self._channels[name] = _Channel(name, make, self._connected, self._monotonic)
 
     def _make_trades(self, channel: _Channel) -> Any:
         stream = self._made(TRADES, channel)
@@ -211,9 +231,11 @@ class AlpacaStreams:
         return stream
 
     def _make_data(self, kind: str, channel: _Channel) -> Any:
+        asked = self._asked[kind] = self._wanted[kind]
+        if not asked:  # about to be stopped; alpaca-py would spin
+            return None
         stream = self._made(kind, channel)
-        names = [symbol_for_broker(name, self._crypto) for name in sorted(self._wanted[kind])]
-        stream.subscribe_quotes(self._quote_handler(kind), *names)
+        stream.subscribe_quotes(self._quote_handler(kind), *self._broker_names(asked))
         return stream
 
     def _made(self, name: str, channel: _Channel) -> Any:
@@ -226,21 +248,32 @@ class AlpacaStreams:
         stream.channel = channel
         return stream
 
-    def _resubscribe(self, kind: str, more: frozenset[str], fewer: frozenset[str]) -> None:
-        """Tell a running stream; one that is connecting reads what is wanted when it is made."""
-        stream = self._channels[kind].stream
-        if stream is None:
-            return
-        try:
-            if more:
-                names = [symbol_for_broker(name, self._crypto) for name in sorted(more)]
-                stream.subscribe_quotes(self._quote_handler(kind), *names)
-            if fewer:
-                gone = [symbol_for_broker(name, self._crypto) for name in sorted(fewer)]
-                stream.unsubscribe_quotes(*gone)
-        except Exception as error:  # it was closing just now, or never knew the symbol
-            log.info("%s: made anew, its symbols could not be changed: %s", kind, error)
-            self._channels[kind].restart()
+    def _connected(self, name: str) -> None:
+        """In the stream's thread: what was wanted while it connected is asked from another."""
+        if name != TRADES:
+            asyncio.get_running_loop().run_in_executor(None, self._resubscribe, name)
+        self._on_connect(name)
+
+    def _resubscribe(self, kind: str) -> None:
+        """Ask a running stream for what is wanted; one that is connecting comes here when it is."""
+        with self._changing:
+            channel = self._channels.get(kind)
+            if channel is None or channel.state.connected_at is None:
+                return
+            wanted, asked = self._wanted[kind], self._asked[kind]
+            try:
+                if wanted - asked:
+                    names = self._broker_names(wanted - asked)
+                    channel.stream.subscribe_quotes(self._quote_handler(kind), *names)
+                if asked - wanted:
+                    channel.stream.unsubscribe_quotes(*self._broker_names(asked - wanted))
+                self._asked[kind] = wanted
+            except Exception as error:  # it was closing just now, or never knew the symbol
+                log.info("%s: made anew, its symbols could not be changed: %s", kind, error)
+                channel.restart()
+
+    def _broker_names(self, names: Iterable[str]) -> list[str]:
+        return [symbol_for_broker(name, self._crypto) for name in sorted(names)]
 
     # -- hearing --------------------------------------------------------------------------------
 
@@ -315,10 +348,17 @@ def _watched(kind: Any) -> type:
 
         async def _start_ws(self) -> None:
             await super()._start_ws()
-            self.channel.connected()
+            self.channel.opened()
+            asyncio.get_running_loop().call_later(ACKNOWLEDGE_SECONDS, self._give_up, self._ws)
+
+        def _give_up(self, connection: Any) -> None:
+            if self._ws is connection:  # not another one since
+                self.channel.unacknowledged()
 
         async def _dispatch(self, message: Any) -> None:
             self.channel.heard()
+            if message.get("T") == "subscription" or message.get("stream") == "listening":
+                self.channel.acknowledged()
             await super()._dispatch(message)
 
         async def close(self) -> None:
