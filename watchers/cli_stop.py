@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import click
 
-from stealer.cli.app import NOT_DONE
 from stealer.cli.context import App, common_options, pass_app
+from stealer.cli.group import NOT_DONE
 from stealer.cli.operator import Operator
 from stealer.cli.out import Out, printable
 from stealer.cli.words import plural, span

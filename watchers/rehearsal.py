@@ -1,7 +1,8 @@
-"""What every watcher asks of the ledger at its start, asked once by a parent before it forks.
+"""What every watcher does at its start and at its first order, done once by a parent that forks.
 
 The answers are of no use: what a first call loads and builds is then memory that all share, and a
-watcher reacts sooner when its price comes. Nothing is written, and no connection is left.
+watcher reacts sooner when its price comes. Nothing is written and no connection is left. It only
+saves time, so whatever fails here stops nothing: the children meet the same, and say it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 
 from stealer.connect import connect
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.errors import StealerError
 from stealer.model import OrderIntent
 from stealer.settings import Settings
 
@@ -19,10 +19,29 @@ log = logging.getLogger(__name__)
 #: A slot that nobody wakes, and the seconds for which it is waited for.
 NOBODY, MOMENT_SECONDS = "nobody|buy|rehearsal", 0.01
 
+#: A ledger that is slower than this is not waited for, once.
+PATIENCE_SECONDS = 1.0
 
-def rehearse(intent: OrderIntent, settings: Settings) -> None:
-    """Ask as a watcher of *intent* does. What cannot be asked is for the children to say."""
-    client = connect(settings, name="rehearsal")
+
+def rehearse_order() -> None:
+    """Send an order to ourselves through alpaca-py."""
+    from stealer.broker import rehearsal  # alpaca-py is heavy
+
+    try:
+        rehearsal.rehearse()
+    except Exception as error:
+        log.debug("rehearsal of an order: %r", error)
+
+
+def rehearse_questions(intent: OrderIntent, settings: Settings) -> None:
+    """Ask the ledger as a watcher of *intent* does."""
+    client = connect(
+        settings,
+        name="rehearsal",
+        answer_seconds=PATIENCE_SECONDS,
+        connect_seconds=PATIENCE_SECONDS,
+        repeats=0,
+    )
     try:
         coordinator = WorkStealingCoordinator(client, settings)
         coordinator.require_rights()
@@ -31,8 +50,7 @@ def rehearse(intent: OrderIntent, settings: Settings) -> None:
         coordinator.placed(intent.symbol)
         coordinator.claim_in_slot(intent.symbol, intent.side, intent.strategy)
         coordinator.wait(NOBODY, MOMENT_SECONDS)
-    except StealerError as error:
-        log.debug("rehearsal: %s", error)
+    except Exception as error:
+        log.debug("rehearsal of a watcher's questions: %r", error)
     finally:
-        client.connection_pool.disconnect()  # a child must not inherit one
-        client.close()
+        client.close()  # a child must not inherit a connection

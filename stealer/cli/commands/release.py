@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import click
 
 from stealer.broker.interface import Broker, BrokerError
-from stealer.cli.app import BAD_INPUT, NO_BROKER, NOT_DONE, fail
 from stealer.cli.context import App, common_options
+from stealer.cli.group import BAD_INPUT, NO_BROKER, NOT_DONE, fail
 from stealer.cli.out import Column, printable
 from stealer.cli.views.release import AtBroker, ask_broker, cannot, find
 from stealer.cli.words import clock, money, number, pnl
