@@ -238,6 +238,10 @@ class AlpacaClient:
             self._made.close()
 
 
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
 def _harden(client: RESTClient, timeouts: Timeouts) -> None:
     """The one place that touches alpaca-py's private parts (written against 0.44.0).
 
@@ -252,5 +256,8 @@ def _harden(client: RESTClient, timeouts: Timeouts) -> None:
             "cannot be switched off; install alpaca-py 0.44.0"
         )
     client._retry = 0
+    # The keys go in headers of alpaca-py's own. Without an auth requests looks into ~/.netrc at every
+    # call, and would send the password of a default entry there.
+    session.auth = _as_it_is
     for scheme in ("https://", "http://"):
         session.mount(scheme, BoundedAdapter(timeouts))

@@ -70,6 +70,11 @@ class _Adapter(BoundedAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool}
 
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool}  # whatever proxy there is
+        return manager
+
 
 def rehearse() -> None:
     """Send one order to ourselves and read the answer.
@@ -81,7 +86,6 @@ def rehearse() -> None:
     clients = Clients(("nobody", "nothing"), endpoints, Timeouts())
     session = clients.trading._session
     session.mount("http://", _Adapter(Timeouts()))
-    session.trust_env = False  # whatever proxy there is, this goes nowhere
     exchange = Exchange()
     with recording(exchange):
         answer = clients.trading.post("/orders", {"symbol": "BTC/USD", "qty": "1"})

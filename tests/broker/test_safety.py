@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +166,24 @@ def test_a_forked_child_opens_connections_of_its_own(
     for made in (before.trading, before.stocks, before.crypto):
         made._session.close()
     broker.close()
+
+
+def test_no_password_of_a_netrc_file_is_sent(
+    server: ScriptedServer,
+    broker: AlpacaBroker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """requests would look for one at every call, and send that of a default entry."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password elsewhere\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.on("GET /v2/account", Reply(200, account_json()))
+    broker.account()
+    headers = server.seen[0].headers
+    assert headers["apca-api-key-id"] == KEY
+    assert "authorization" not in headers
 
 
 def test_threads_do_not_mix_their_calls(server: ScriptedServer, sleeps: list[float]) -> None:
