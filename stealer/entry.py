@@ -24,7 +24,7 @@ from stealer.asset_rules import AssetRules
 from stealer.broker.interface import Broker, BrokerError, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
-from stealer.evidence import BrokerOrder, NewOrder, Outcome, SubmitResult
+from stealer.evidence import BrokerOrder, NewOrder, Outcome, Placed, SubmitResult
 from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
 from stealer.order_rules import Limits, Objection, Placement, Surroundings
 
@@ -118,15 +118,24 @@ class Entries:
 
     # ---- opening
 
-    def open(self, intent: OrderIntent, *, market_open: bool, ticket: str = "") -> EntryResult:
+    def open(
+        self,
+        intent: OrderIntent,
+        *,
+        market_open: bool,
+        placed: Placed | None = None,
+        ticket: str = "",
+    ) -> EntryResult:
         """Try once to have *intent*'s order open.
 
         :param market_open: see ``order_rules.Surroundings``.
+        :param placed: what the account has in the symbol, if the caller has just been told it.
         :raises InvalidIntent, LedgerUnavailable, LedgerMisconfigured: nothing was sent.
         :raises BrokerError: the asset's rules could not be read; nothing was reserved.
         """
         order = self._draft(intent)
-        placed = self.coordinator.placed(order.symbol)
+        if placed is None:
+            placed = self.coordinator.placed(order.symbol)
         around = Surroundings(market_open, self.limits, placed)
         objections = order_rules.check(order, self.rules.of(order.symbol), around)
         if objections:
@@ -190,6 +199,8 @@ class Entries:
 
     def _fund(self, claim: Claim, decision: Decision, give_up_at: float) -> Claim | EntryResult:
         """Cancel victims and carry their ends to the ledger until the claim is fully funded."""
+        if decision.outcome is Verdict.GRANTED and not decision.inherits:
+            return claim  # from what was free; launch looks once more
         asked: dict[str, float] = {}
         pause = FIRST_LOOK_SECONDS
         while True:

@@ -184,11 +184,22 @@ class Ledger:
         seconds, micros = self.read(lambda r: r.time())
         return int(seconds) * 1000 + int(micros) // 1000
 
-    def standing(self, symbol: str, strategy: str, side: str = "buy") -> Standing:
-        """Rank, quote, session and slot of one watcher, in one round trip."""
+    def standing(
+        self,
+        symbol: str,
+        strategy: str,
+        side: str = "buy",
+        *,
+        ticket: str = "",
+        life_seconds: float = 0.0,
+    ) -> Standing:
+        """Rank, quote, session and slot of one watcher, in one round trip.
+
+        :param ticket: its task, to be told as well; it begins now if it is new (see `task`).
+        """
         symbol, _ = self.classify(symbol)
-        slot = f"{symbol}|{side}|{strategy}"
-        return replies.standing(self._run("standing", symbol, strategy, slot))
+        slot, life = f"{symbol}|{side}|{strategy}", int(life_seconds * 1000)
+        return replies.standing(self._run("standing", symbol, strategy, slot, ticket, life))
 
     def get_steal_candidates(self, thief: str = "", limit: int = 100) -> list[Candidate]:
         """Open entry orders in the order a thief meets them, the protected ones included."""

@@ -76,7 +76,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a watcher decides its tier and distance by; ranks count from 0, None when unranked."""
+    """What a watcher decides by; ranks count from 0, None when unranked.
+
+    ``placed`` is what the account has in the symbol, by the keeper's last look; ``task`` is told to
+    those who ask with a ticket.
+    """
 
     rank: int | None
     crypto_rank: int | None
@@ -88,6 +92,8 @@ class Standing:
     claim_id: str
     cooldown_seconds: float
     certified: bool
+    placed: Placed
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +262,8 @@ def standing(r: list[str]) -> Standing:
         claim_id=r[8],
         cooldown_seconds=int(r[9]) / 1000,
         certified=r[10] == "1",
+        placed=placed(r[11]) if r[11] else Placed(),
+        task=task(r[12:]) if len(r) > 12 else None,
     )
 
 

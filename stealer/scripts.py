@@ -33,6 +33,7 @@ _INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 PIECES = (
     "prelude",
     "budget",
+    "task",
     "identity",
     "ledger",
     "policy",

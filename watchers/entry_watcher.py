@@ -20,6 +20,7 @@ from stealer.broker.interface import BrokerError, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.errors import LedgerUnavailable, Refused, Uncertified
+from stealer.evidence import Placed
 from stealer.model import Claim, OrderIntent, State, TimeInForce, decimal_text
 from stealer.order_rules import told
 from stealer.replies import Standing
@@ -143,16 +144,19 @@ class EntryWatcher:
 
         :raises LedgerUnavailable: nothing was concluded; the order, if any, stays.
         """
-        task = self._memory.recall()
         try:
             standing = self._standing()
+            assert standing.task is not None  # it is asked for
+            task = self._memory.heard(standing.task)
+            had_claim = self.claim is not None
             if self.claim is None and (standing.claim_id or not standing.certified):
+                had_claim = True
                 self.claim = self._adopted()
             live = self._follow(standing) if self.claim else Decimal(0)
         except Uncertified as error:
             self._enter(Phase.BLOCKED, error.code, str(error))
             return None
-        if self.claim is None:  # what just ended is in the task's fills now
+        if self.claim is None and had_claim:  # what just ended is in the task's fills now
             task = self._memory.recall()
         filled = task.filled_qty + live
         self.status.filled_qty = decimal_text(filled)
@@ -298,7 +302,7 @@ class EntryWatcher:
             self._enter(Phase.WAITING_FOR_PRICE, tier.tier.value, detail)
             self._price.within(tier.tolerance_pct)
         else:
-            self._open(intent, is_open)
+            self._open(intent, is_open, standing.placed)
         return None
 
     @property
@@ -319,7 +323,13 @@ class EntryWatcher:
             self.coordinator.watch([intent.symbol], WATCH_SECONDS)
             self._offer(intent.forecasted_pnl)
             self._watch_at = now + WATCH_SECONDS / 2
-        return self.coordinator.standing(intent.symbol, intent.strategy, intent.side)
+        return self.coordinator.standing(
+            intent.symbol,
+            intent.strategy,
+            intent.side,
+            ticket=self.task.ticket,
+            life_seconds=self._memory.life_seconds,
+        )
 
     def _offer(self, pnl: float | None) -> None:
         """Publish (or withdraw) the own forecast; a crashed watcher's lapses by itself."""
@@ -360,10 +370,12 @@ class EntryWatcher:
         self.status.pnl = standing.pnl if standing.pnl is not None else intent.forecasted_pnl
         return tier, away
 
-    def _open(self, intent: OrderIntent, market_open: bool) -> None:
+    def _open(self, intent: OrderIntent, market_open: bool, placed: Placed) -> None:
         self._price.woken()  # an attempt waits for its victims on the same list
         try:
-            result = self.entries.open(intent, market_open=market_open, ticket=self.task.ticket)
+            result = self.entries.open(
+                intent, market_open=market_open, placed=placed, ticket=self.task.ticket
+            )
         except BrokerError as error:
             self._without_broker(error)
         else:

@@ -47,7 +47,6 @@ def rehearse_questions(intent: OrderIntent, settings: Settings) -> None:
         coordinator.require_rights()
         coordinator.policy_drift()
         coordinator.standing(intent.symbol, intent.strategy, intent.side)
-        coordinator.placed(intent.symbol)
         coordinator.claim_in_slot(intent.symbol, intent.side, intent.strategy)
         coordinator.wait(NOBODY, MOMENT_SECONDS)
     except Exception as error:

@@ -35,14 +35,22 @@ class TaskMemory:
         if qty:
             self._fills[claim_id] = qty
 
+    @property
+    def life_seconds(self) -> float:
+        """For which the ledger is to remember the task from its start."""
+        return self._task.expiry_seconds + KEEP_SECONDS
+
     def recall(self) -> Task:
-        """Start and fills now; a ledger that knows less than this process is told."""
-        life = self._task.expiry_seconds + KEEP_SECONDS
-        task = self._ledger.task(self._task.ticket, life)
+        """Start and fills now."""
+        return self.heard(self._ledger.task(self._task.ticket, self.life_seconds))
+
+    def heard(self, task: Task) -> Task:
+        """Start and fills as the ledger has just told them; one that knows less is told."""
         now = self._monotonic()
         age = 0.0 if self._began_at is None else now - self._began_at
         if self._fills.keys() - task.fills.keys() or age > task.age_seconds + CLOCKS_DIFFER_SECONDS:
-            task = self._ledger.task(self._task.ticket, life, known=Task(age, self._fills))
+            known = Task(age, self._fills)
+            task = self._ledger.task(self._task.ticket, self.life_seconds, known=known)
             log.warning("task %s: the ledger had forgotten it, and was told", self._task.ticket)
         self._fills.update(task.fills)
         self._began_at = now - max(age, task.age_seconds)
