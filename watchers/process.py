@@ -26,7 +26,7 @@ from watchers.fleet import STOP_SECONDS, Fleet
 from watchers.plan import PlanProcess
 from watchers.plan_exit import PlanExit
 from watchers.plan_file import PlanFile
-from watchers.rehearsal import rehearse_order, rehearse_questions
+from watchers.rehearsal import rehearse
 from watchers.status import Phase
 from watchers.status_file import StatusFile
 from watchers.task import EntryTask
@@ -174,9 +174,8 @@ def run_plan(
 
     def prepare() -> None:
         preload()
-        rehearse_order()
         if plan.entries:
-            rehearse_questions(plan.entries[0].task.intent, settings)
+            rehearse(plan.entries[0].task.intent, settings)
 
     return Fleet(plan, work, file, prepare=prepare, stop_seconds=stop_seconds).run()
 
@@ -223,7 +222,9 @@ def preload() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import stealer.broker.alpaca  # noqa: F401
     from stealer.access import Role, needs
+    from stealer.broker import rehearsal
     from stealer.scripts import function_library
 
+    rehearsal.rehearse()
     function_library()
     needs(Role.WATCHER)

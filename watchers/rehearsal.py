@@ -1,4 +1,4 @@
-"""What every watcher does at its start and at its first order, done once by a parent that forks.
+"""What every watcher asks of the ledger at its start, asked once by a parent that forks.
 
 The answers are of no use: what a first call loads and builds is then memory that all share, and a
 watcher reacts sooner when its price comes. Nothing is written and no connection is left. It only
@@ -23,17 +23,7 @@ NOBODY, MOMENT_SECONDS = "nobody|buy|rehearsal", 0.01
 PATIENCE_SECONDS = 1.0
 
 
-def rehearse_order() -> None:
-    """Send an order to ourselves through alpaca-py."""
-    from stealer.broker import rehearsal  # alpaca-py is heavy
-
-    try:
-        rehearsal.rehearse()
-    except Exception as error:
-        log.debug("rehearsal of an order: %r", error)
-
-
-def rehearse_questions(intent: OrderIntent, settings: Settings) -> None:
+def rehearse(intent: OrderIntent, settings: Settings) -> None:
     """Ask the ledger as a watcher of *intent* does."""
     client = connect(
         settings,
@@ -50,6 +40,6 @@ def rehearse_questions(intent: OrderIntent, settings: Settings) -> None:
         coordinator.claim_in_slot(intent.symbol, intent.side, intent.strategy)
         coordinator.wait(NOBODY, MOMENT_SECONDS)
     except Exception as error:
-        log.debug("rehearsal of a watcher's questions: %r", error)
+        log.debug("rehearsal: %r", error)
     finally:
         client.close()  # a child must not inherit a connection

@@ -44,6 +44,7 @@ from stealer.broker.outcomes import (
     log_submit,
     order_fields,
 )
+from stealer.broker.rehearsal import rehearse
 from stealer.broker.retries import ReadRetries
 from stealer.broker.symbols import canonical_from_broker, is_crypto, symbol_for_broker
 from stealer.broker.transport import Exchange, Timeouts
@@ -132,11 +133,12 @@ class AlpacaBroker:
         return self._client.budget
 
     def prepare(self) -> None:
-        """Load and make what the first call would have to, so that it is not late; sends nothing.
+        """Load and make what the first order would have to, so that it is not late; sends nothing.
 
         :raises BrokerMisconfigured: alpaca-py is missing, or built differently.
         """
         self._client.clients()
+        rehearse(send=False)
 
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""

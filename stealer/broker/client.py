@@ -74,7 +74,8 @@ class Clients:
                 paper=not endpoints.live,
                 raw_data=True,
                 url_override=endpoints.trading_url,
-            )
+            ),
+            endpoints.trading_url,
         )
 
     @cached_property
@@ -82,14 +83,16 @@ class Clients:
         """Quotes of stocks."""
         from alpaca.data.historical import StockHistoricalDataClient
 
-        return self._hardened(StockHistoricalDataClient(*self._keys, **self._data_options()))
+        made = StockHistoricalDataClient(*self._keys, **self._data_options())
+        return self._hardened(made, self._endpoints.data_url)
 
     @cached_property
     def crypto(self) -> CryptoHistoricalDataClient:
         """Quotes of cryptos."""
         from alpaca.data.historical import CryptoHistoricalDataClient
 
-        return self._hardened(CryptoHistoricalDataClient(*self._keys, **self._data_options()))
+        made = CryptoHistoricalDataClient(*self._keys, **self._data_options())
+        return self._hardened(made, self._endpoints.data_url)
 
     def close(self) -> None:
         """Close the connections this process holds open."""
@@ -100,8 +103,8 @@ class Clients:
     def _data_options(self) -> dict[str, Any]:
         return {"raw_data": True, "url_override": self._endpoints.data_url}
 
-    def _hardened(self, client: C) -> C:
-        _harden(client, self._timeouts)
+    def _hardened(self, client: C, url: str) -> C:
+        _harden(client, url, self._timeouts)
         return client
 
 
@@ -238,11 +241,7 @@ class AlpacaClient:
             self._made.close()
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _harden(client: RESTClient, timeouts: Timeouts) -> None:
+def _harden(client: RESTClient, url: str, timeouts: Timeouts) -> None:
     """The one place that touches alpaca-py's private parts (written against 0.44.0).
 
     ``_retry``: its constructor takes ``retry_attempts`` but ignores 0 (``if retry_attempts and
@@ -256,8 +255,10 @@ def _harden(client: RESTClient, timeouts: Timeouts) -> None:
             "cannot be switched off; install alpaca-py 0.44.0"
         )
     client._retry = 0
-    # The keys go in headers of alpaca-py's own. Without an auth requests looks into ~/.netrc at every
-    # call, and would send the password of a default entry there.
-    session.auth = _as_it_is
+    # requests asks the environment at every call: its proxies and certificates are the same for
+    # all, and a password that ~/.netrc has for the host, or for any, is not to be sent there.
+    found = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies, session.verify = found["proxies"], found["verify"]
+    session.trust_env = False
     for scheme in ("https://", "http://"):
         session.mount(scheme, BoundedAdapter(timeouts))

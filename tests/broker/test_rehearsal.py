@@ -8,24 +8,38 @@ import psutil
 import pytest
 
 from stealer.broker import rehearsal
+from stealer.broker.interface import BrokerMisconfigured
 from stealer.broker.transport import Exchange
 
 
-def test_it_opens_no_connection_and_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*args: object) -> None:
-        raise AssertionError("a rehearsal must not reach out")
-
-    monkeypatch.setattr(socket.socket, "connect", refused)
+@pytest.mark.parametrize("send", [True, False])
+def test_it_opens_no_connection_and_leaves_nothing_open(
+    send: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reached: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda *to: reached.append(to))
     monkeypatch.setenv("http_proxy", "http://192.0.2.1:3128")
-    rehearsal.rehearse()
+    caplog.set_level("DEBUG", "stealer.broker.rehearsal")
+    rehearsal.rehearse(send=send)
     before = psutil.Process().num_fds()
 
-    rehearsal.rehearse()
+    rehearsal.rehearse(send=send)
 
     assert psutil.Process().num_fds() == before
+    assert reached == []
+    assert caplog.records == []  # it went as far as it was to
 
 
-def test_it_goes_the_way_that_an_order_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise BrokerMisconfigured("alpaca-py is built differently")
+
+    monkeypatch.setattr(rehearsal, "Clients", broken)
+    rehearsal.rehearse()
+
+
+@pytest.mark.parametrize("send", [True, False])
+def test_it_goes_the_way_that_an_order_goes(send: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[bool] = []
     sending = Exchange.sending
 
@@ -35,6 +49,6 @@ def test_it_goes_the_way_that_an_order_goes(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Exchange, "sending", watched)
 
-    rehearsal.rehearse()
+    rehearsal.rehearse(send=send)
 
     assert sent == [True]

@@ -150,7 +150,7 @@ def test_an_alpaca_py_built_differently_is_refused() -> None:
         _session = object()
 
     with pytest.raises(interface.BrokerMisconfigured, match="built differently"):
-        client._harden(Changed(), alpaca.DEFAULT_TIMEOUTS)  # type: ignore[arg-type]
+        client._harden(Changed(), SIMULATOR, alpaca.DEFAULT_TIMEOUTS)  # type: ignore[arg-type]
 
 
 def test_a_forked_child_opens_connections_of_its_own(
@@ -184,6 +184,20 @@ def test_no_password_of_a_netrc_file_is_sent(
     headers = server.seen[0].headers
     assert headers["apca-api-key-id"] == KEY
     assert "authorization" not in headers
+
+
+def test_proxies_and_certificates_of_the_environment_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    bundle.touch()
+    monkeypatch.setenv("https_proxy", "http://192.0.2.1:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    edge = AlpacaBroker(KEY, SECRET, crypto_symbols=CRYPTO)
+    for made in ("trading", "stocks", "crypto"):
+        session = getattr(edge._client.clients(), made)._session
+        assert session.proxies["https"] == "http://192.0.2.1:3128"
+        assert session.verify == str(bundle)
 
 
 def test_threads_do_not_mix_their_calls(server: ScriptedServer, sleeps: list[float]) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import socket
 import time
 
-import pytest
 import redis
 
-from stealer.broker import rehearsal
-from stealer.broker.interface import BrokerMisconfigured
 from stealer.embedded import EmbeddedServer
 from stealer.model import OrderIntent
 from stealer.settings import Settings
-from watchers.rehearsal import PATIENCE_SECONDS, rehearse_order, rehearse_questions
+from watchers.rehearsal import PATIENCE_SECONDS, rehearse
 
 INTENT = OrderIntent("AAPL", "buy", 1, 100)
 
@@ -23,7 +20,7 @@ def test_it_asks_writes_nothing_and_leaves_no_connection(redis_server: EmbeddedS
     before = (client.keys("stealer:{rehearsed}*"), len(client.client_list()))
     asked = client.info("commandstats")
 
-    rehearse_questions(INTENT, Settings(redis_url=redis_server.url, account="rehearsed"))
+    rehearse(INTENT, Settings(redis_url=redis_server.url, account="rehearsed"))
 
     after = client.info("commandstats")
     calls = [sum(s.get(f"cmdstat_{c}", {}).get("calls", 0) for c in ("fcall", "evalsha", "eval"))
@@ -33,22 +30,12 @@ def test_it_asks_writes_nothing_and_leaves_no_connection(redis_server: EmbeddedS
 
 
 def test_a_ledger_that_is_away_stops_nothing() -> None:
-    rehearse_questions(INTENT, Settings(redis_url="redis://127.0.0.1:1/0"))
+    rehearse(INTENT, Settings(redis_url="redis://127.0.0.1:1/0"))
 
 
 def test_a_ledger_that_hangs_delays_the_fleet_only_a_little() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         began = time.monotonic()
         url = f"redis://127.0.0.1:{mute.getsockname()[1]}/0"
-        rehearse_questions(INTENT, Settings(redis_url=url))
+        rehearse(INTENT, Settings(redis_url=url))
         assert PATIENCE_SECONDS <= time.monotonic() - began < 4 * PATIENCE_SECONDS
-
-
-def test_an_order_that_cannot_be_rehearsed_stops_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken() -> None:
-        raise BrokerMisconfigured("alpaca-py is built differently")
-
-    monkeypatch.setattr(rehearsal, "rehearse", broken)
-    rehearse_order()
