@@ -78,8 +78,9 @@ class Candidate:
 class Standing:
     """What a watcher decides by; ranks count from 0, None when unranked.
 
-    ``placed`` is what the account has in the symbol, by the keeper's last look; ``task`` is told to
-    those who ask with a ticket.
+    ``placed_record`` is what the account has in the symbol, by the keeper's last look, '' for
+    nothing; only an order to be placed needs it read. ``task`` is told to those who ask with a
+    ticket.
     """
 
     rank: int | None
@@ -92,8 +93,15 @@ class Standing:
     claim_id: str
     cooldown_seconds: float
     certified: bool
-    placed: Placed
+    placed_record: str
     task: Task | None = None
+
+    def placed(self) -> Placed:
+        """``placed_record``, read.
+
+        :raises LedgerSpoiled: somebody else wrote it.
+        """
+        return placed(self.placed_record) if self.placed_record else Placed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +270,7 @@ def standing(r: list[str]) -> Standing:
         claim_id=r[8],
         cooldown_seconds=int(r[9]) / 1000,
         certified=r[10] == "1",
-        placed=placed(r[11]) if r[11] else Placed(),
+        placed_record=r[11],
         task=task(r[12:]) if len(r) > 12 else None,
     )
 

@@ -302,7 +302,7 @@ class EntryWatcher:
             self._enter(Phase.WAITING_FOR_PRICE, tier.tier.value, detail)
             self._price.within(tier.tolerance_pct)
         else:
-            self._open(intent, is_open, standing.placed)
+            self._open(intent, is_open, standing.placed())
         return None
 
     @property

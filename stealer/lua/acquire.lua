@@ -67,8 +67,10 @@ local holder = redis.call('HGET', K.slots, slot)
 if holder then
   local c = load_claim(holder)
   if c and c.request == request and c.state == 'reserved' then
+    -- Evictions it counted on are told even when they have ended: its owner must top up first.
     local victims = pending_victims(c, true)
-    return funded_reply(c.outcome, c, c.pending - #victims, c.steal_id, victims)
+    local _, taken = string.gsub(c.victims or '', '%S+', '')
+    return funded_reply(c.outcome, c, taken - #victims, c.steal_id, victims)
   end
   return denied('duplicate', 'claim ' .. holder .. ' (' .. (c and c.state or '?')
       .. ') holds this symbol, side and strategy')

@@ -1,8 +1,9 @@
 --[[ launch: the only permission to send the POST, by the owner just before it.
 
-Guarantee: the claim is fully funded, no pool is overdrawn, no victim of its own is pending, it is in
-time, nobody halted or fenced it, and this is the server the ledger was certified for. Repeated with
-the same request id it gives the same answer; with another one it refuses, since a POST may be out.
+Guarantee: the claim is fully funded, by the broker's own figures too, no pool is overdrawn, no victim of
+its own is pending, it is in time, nobody halted or fenced it, and this is the server the ledger was
+certified for. Repeated with the same request id it gives the same answer; with another one it
+refuses, since a POST may be out.
 
 KEYS 1 account prefix   ARGV claim, fence, request
 Reply {'ok', trusted ms}; {'halted'|'underfunded'|'overdrawn'|'late'|'gone'|'fenced'|
@@ -23,7 +24,7 @@ end
 if c.state ~= 'reserved' then return {'wrong_state:' .. c.state} end
 if L.halted ~= '' then return {'halted'} end
 if NOW > c.deadline_ms then return {'late'} end
-if c.pending > 0 or c.fund < c.need or c.fund_crypto < c.need * c.weight.crypto then
+if c.pending > 0 or c.fund < c.need or c.fund_crypto < c.need * c.weight.crypto or not drawn(c) then
   return {'underfunded'}
 end
 local left = room()

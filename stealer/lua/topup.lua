@@ -27,11 +27,7 @@ if NOW > c.deadline_ms then return {'late'} end
 local waiting = pending_victims(c)
 if #waiting > 0 then return funded_reply('pending', c, 0, c.steal_id, waiting) end
 local total, crypto = c.need - c.fund, c.need * c.weight.crypto - c.fund_crypto
--- The broker's own figure too: a victim that filled gave nothing back there, and what the claim still
--- lacks must be drawn, or the next one is granted the same.
-local drawn = num(c.draw_margin) >= c.weight.margin * c.need
-    and num(c.draw_cash) >= c.weight.cash * c.need
-if total == 0 and crypto == 0 and drawn then
+if total == 0 and crypto == 0 and drawn(c) then
   return funded_reply('funded', c, 0, c.steal_id, {})
 end
 if L.halted ~= '' then return {'denied', 'halted', L.halted, '0'} end

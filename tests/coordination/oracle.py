@@ -1,8 +1,8 @@
 """A plain model of the ledger, written from DESIGN.md and PROTOCOL.md and not from the scripts.
 
 Dictionaries, integers (micro-dollars, milliseconds) and fractions; no floating point. It predicts
-what `acquire`, `topup` and `launch` must answer, and it is moved by the same events. What a
-snapshot's own buying power clamps is left out: the machine publishes plenty of it.
+what `acquire`, `topup` and `launch` must answer, and it is moved by the same events. The broker's
+own figures deny nothing, since the machine publishes plenty; what a claim draws of them is here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Oracle:
         self.claims: dict[str, Held] = {}
         self.limit: Pools = {"total": 0, "crypto": 0}
         self.positions: Pools = {"total": 0, "crypto": 0}
-        self.account_at = now
+        self.account_at = self.begun_at = now
         self.halted = False
         self.session = (True, 0)
         self.quotes: dict[str, tuple[Fraction, int]] = {}
@@ -114,12 +114,14 @@ class Oracle:
             return Answer(victims=self.pending(claim))
         need = claim.share(claim.need)
         lack = {pool: need[pool] - claim.fund[pool] for pool in need}
-        if not any(lack.values()):
+        if not any(lack.values()) and not any(claim.undrawn().values()):
             return Answer()
         if self.halted:
             return Answer({"halted"})
         if self.now - self.account_at > FRESH_MS:
             return Answer({"stale_account"})
+        if not any(lack.values()):
+            return Answer(sum=claim.spent)
         claim.pnl = self.forecasts.get(claim.member, claim.pnl)
         return self._fund(claim, lack, claim.spent)
 
@@ -129,6 +131,8 @@ class Oracle:
         if self.now > claim.deadline:
             return "late"
         if self.pending(claim) or claim.fund != claim.share(claim.need):
+            return "underfunded"
+        if any(claim.undrawn().values()):
             return "underfunded"
         free = self.free()
         if free["total"] < 0 or (claim.crypto and free["crypto"] < 0):
@@ -248,6 +252,7 @@ class Oracle:
         for pool in free:
             thief.fund[pool] += min(need[pool] - thief.fund[pool], max(free[pool], 0))
         thief.spent = answer.sum
+        self._draw(thief, answer)
         thief.victims += answer.inherits + answer.victims
         for claim_id in answer.inherits + answer.victims:
             self.claims[claim_id].heir = thief.id
@@ -259,6 +264,15 @@ class Oracle:
         self.steals.append((thief.symbol, [self.claims[v].symbol for v in answer.victims]))
         for victim in {self.claims[v].symbol for v in answer.victims}:
             self.remember(victim, thief.symbol)
+
+    def _draw(self, thief: Held, answer: Answer) -> None:
+        """The broker's figures: what the thief lacks, less what its victims give back there."""
+        lack = thief.undrawn()
+        for victim in answer.inherits + answer.victims:
+            back = self.claims[victim].power(self.claims[victim].rest()["total"])
+            lack = {figure: lack[figure] - back[figure] for figure in lack}
+        for figure in lack:
+            thief.drawn[figure] += max(lack[figure], 0)
 
     def remember(self, victim: str, thief: str) -> None:
         """Cooldown, bar and fight of one pair."""
@@ -299,17 +313,23 @@ class Oracle:
             need = heir.share(heir.need)
             for pool in need:
                 heir.fund[pool] += min(need[pool] - heir.fund[pool], freed[pool])
+            back = claim.power(claim.need - filled)
+            for figure, lack in heir.undrawn().items():
+                heir.drawn[figure] += min(lack, back[figure])
         if claim.absorbed >= claim.filled:
             del self.claims[claim.id]
 
     def begin(self, sequence: int, lag: int) -> None:
+        self.begun_at = self.now
         for claim in self.claims.values():
+            if claim.state == "reserved" and not self.pending(claim):
+                claim.drawn = claim.power(claim.need)
             claim.noted.clear()
             if claim.seen_at <= self.now - lag:
                 claim.noted[sequence] = claim.filled
 
     def publish(self, sequence: int, limit: Pools, positions: Pools) -> None:
-        self.limit, self.positions, self.account_at = dict(limit), dict(positions), self.now
+        self.limit, self.positions, self.account_at = dict(limit), dict(positions), self.begun_at
         for claim in list(self.claims.values()):
             claim.absorbed = max(claim.absorbed, claim.noted.get(sequence, 0))
             if claim.state == "closed" and claim.absorbed >= claim.filled:

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from stealer.embedded import EmbeddedServer
+from stealer.errors import Underfunded
 from stealer.model import Claim, State, Verdict
 from tests.coordination.desk import Desk
 
@@ -83,6 +84,36 @@ def test_without_a_snapshot_between_a_top_up_cancels_just_as_few(desk: Desk) -> 
 
     assert [victim.symbol for victim in more.victims] == ["BBB"]
     assert desk.state(other) == "open"
+
+
+def test_nothing_is_launched_beyond_the_brokers_figure_when_the_victim_filled(desk: Desk) -> None:
+    victim = desk.open("AAA", 1.0, usd=100)
+    desk.account(10_000, power=0)
+    thief = reserved(desk, "TTT", 10.0, 100, ["AAA"])
+    assert thief.fund == thief.need, "the pools have room; the broker's own figure is short"
+    desk.fill(victim)
+
+    with pytest.raises(Underfunded):
+        desk.coordinator.launch(thief)
+    assert desk.coordinator.topup(thief).reason == "no_capacity"
+
+    desk.account(10_000, power=100)
+    assert desk.coordinator.topup(thief).outcome is Verdict.GRANTED
+    desk.send(thief)
+
+
+def test_a_replayed_grant_still_says_that_it_counted_on_an_eviction_that_has_filled(
+    desk: Desk,
+) -> None:
+    """Its owner tops up what inherits; from an answer without it, it would launch at once."""
+    victim = desk.open("AAA", 1.0, usd=100)
+    desk.account(10_000, power=0)
+    desk.coordinator.evict(victim.id, "operator")
+    desk.market("TTT")
+    first = desk.raw_acquire("r1", "TTT", 9.5, 100)
+    assert (first[0], first[7]) == ("granted", "1")
+    desk.fill(victim)
+    assert desk.raw_acquire("r1", "TTT", 9.5, 100) == first
 
 
 # ---- what a snapshot is made of

@@ -49,6 +49,12 @@ class Wish:
         """What *amount* of this order weighs in each pool."""
         return {"total": amount, "crypto": amount if self.crypto else 0}
 
+    def power(self, amount: int) -> Pools:
+        """What *amount* of this order weighs in the broker's own figures."""
+        if self.crypto:
+            return {"margin": 2 * amount, "cash": amount}
+        return {"margin": amount, "cash": 0}
+
 
 @dataclass
 class Held(Wish):
@@ -59,6 +65,7 @@ class Held(Wish):
     born: int = 0  #: how many were admitted before it, and itself
     deadline: int = 0
     fund: Pools = field(default_factory=dict)
+    drawn: Pools = field(default_factory=lambda: {"margin": 0, "cash": 0})
     filled: int = 0
     seen_at: int = 0
     noted: dict[int, int] = field(default_factory=dict)
@@ -76,6 +83,11 @@ class Held(Wish):
             return dict(self.fund)
         whole = self.filled if self.state == "closed" else self.need
         return self.share(whole - self.absorbed)
+
+    def undrawn(self) -> Pools:
+        """What it does not have yet of the broker's own figures."""
+        power = self.power(self.need)
+        return {figure: power[figure] - self.drawn[figure] for figure in power}
 
     def rest(self) -> Pools:
         """What its cancel would free."""

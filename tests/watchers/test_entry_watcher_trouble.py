@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
+from stealer.errors import LedgerSpoiled
 from tests.coordination.desk import Desk
 from tests.watchers.bench import Bench
 from watchers.status import Phase
@@ -152,3 +153,21 @@ def test_a_stop_survives_a_moment_without_redis(
     assert watcher.run() is Phase.STOPPED
     outage.end()
     assert (bench.broker.live(), bench.desk.charged()) == ([], 0)
+
+
+def test_a_spoiled_record_that_only_an_order_needs_silences_no_watcher(bench: Bench) -> None:
+    """Silent for a minute, a watcher would lose its order to the keeper."""
+    watcher = bench.open()
+    bench.silent(watcher)
+    desk = bench.desk
+    desk.client.hset(desk.keys.placed, "AAPL", "nothing we write")
+
+    watcher.step()
+
+    silent_since = desk.client.zscore(desk.keys.beats, watcher.claim.id)
+    assert desk.coordinator.now_ms() - silent_since < 5_000
+    assert watcher.status.phase is Phase.OPEN
+
+    waiting = bench.watcher("AAPL", side="sell", limit=102, ticket="t-other")
+    with pytest.raises(LedgerSpoiled):
+        waiting.step()

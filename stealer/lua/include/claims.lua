@@ -34,6 +34,12 @@ local function load_claim(id)
   return c
 end
 
+-- True once a claim has all it needs of the broker's own figures too. A victim that filled gave nothing
+-- back there: what the claim then lacks must be drawn, or the next one is granted the same.
+local function drawn(c)
+  return num(c.draw_margin) >= c.weight.margin * c.need and num(c.draw_cash) >= c.weight.cash * c.need
+end
+
 -- What the ledger charges a claim for, per pool (PROTOCOL, "Ledger").
 local function charged(c)
   if c.state == 'reserved' then return c.fund, c.fund_crypto end
