@@ -24,9 +24,8 @@ end
 if c.state ~= 'reserved' then return {'wrong_state:' .. c.state} end
 if L.halted ~= '' then return {'halted'} end
 if NOW > c.deadline_ms then return {'late'} end
-if c.pending > 0 or c.fund < c.need or c.fund_crypto < c.need * c.weight.crypto or not drawn(c) then
-  return {'underfunded'}
-end
+local funded = c.fund >= c.need and c.fund_crypto >= c.need * c.weight.crypto and drawn(c)
+if c.pending > 0 or not funded then return {'underfunded'} end
 local left = room()
 if left.total < 0 or (c.weight.crypto > 0 and left.crypto < 0) then return {'overdrawn'} end
 local trust = seconds(POLICY.trust_seconds)

@@ -48,7 +48,7 @@ PLANTED = (
     ),
     (
         "launch.lua",
-        "if c.pending > 0 or c.fund < c.need or c.fund_crypto < c.need * c.weight.crypto then",
+        "if c.pending > 0 or not funded then",
         "if false then",
         "stealing",
         "heir: |cap: |zero: |charges: |paid early: ",

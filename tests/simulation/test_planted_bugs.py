@@ -10,7 +10,7 @@ from stealer import scripts
 #: A seed below 2,000 that shows each bug (docs/simulation.md); the search begins there.
 FIRST_SEEDS: dict[str, int] = {
     "old-snapshot": 1619,
-    "absorbs-all-fills": 139,
+    "absorbs-all-fills": 24,
     "positions-before-orders": 170,
     "abort-reopens": 53,
     "unresolved-is-absent": 604,
