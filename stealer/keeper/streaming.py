@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 SPARE_SECONDS = 2.0
 
 #: A quote is read by polling after this part of the time in which it grows stale; a symbol that has
-#: nothing new is asked for less and less often, at most after so many seconds.
+#: nothing new is asked for less and less often, at most after so many seconds, with others of its
+#: kind: however many are quiet, they cost one request a minute.
 UNHEARD_SHARE = 0.5
 LONGEST_POLL_SECONDS = 60.0
 
@@ -180,18 +181,19 @@ class Streaming(Polling):
     def unheard(self, symbols: set[str]) -> set[str]:
         now = self._monotonic()
         patience = UNHEARD_SHARE * self._coordinator.settings.quote_stale_seconds
-        due = set()
-        for symbol in symbols:
-            if now < self._heard_at.get(symbol, float("-inf")) + patience:
-                continue
-            if not self._stands(self._kind(symbol)):
-                due.add(symbol)
-            elif now >= self._polls.get(symbol, (now, 0.0))[0]:
-                between = self._polls.get(symbol, (0.0, patience / 2))[1] * 2
-                between = min(between, LONGEST_POLL_SECONDS)
-                self._polls[symbol] = (now + between, between)
-                due.add(symbol)
-        return due
+        never = float("-inf")
+        quiet = {s for s in symbols if now >= self._heard_at.get(s, never) + patience}
+        fallen = {s for s in quiet if not self._stands(self._kind(s))}
+        turns = {s: self._polls.get(s, (now, patience / 2)) for s in quiet - fallen}
+        kinds = {self._kind(s) for s, (turn, _) in turns.items() if now >= turn}
+        # A request reads a kind's symbols all at once: those whose turn is near come along.
+        asked = {
+            s: min(between * 2, LONGEST_POLL_SECONDS)
+            for s, (turn, between) in turns.items()
+            if self._kind(s) in kinds and turn - now <= between / 2
+        }
+        self._polls.update({s: (now + between, between) for s, between in asked.items()})
+        return fallen | asked.keys()
 
     def polled(self, quotes: Iterable[Quote]) -> list[Quote]:
         now = self._monotonic()

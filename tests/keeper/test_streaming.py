@@ -327,6 +327,26 @@ def test_a_symbol_that_is_not_heard_of_is_read_less_and_less_often(watching: Sta
     assert "AAPL" in watching.broker.quote_calls[0], "what was heard again is soon missed again"
 
 
+def test_quiet_symbols_are_read_together_however_many_they_are(stage: Stage) -> None:
+    """One request reads many symbols: growing quiet at different moments, they cost no more."""
+    coins = [f"{letter}USD" for letter in "ABCDEFGHIJKL"]
+    stage.desk.coordinator.watch(coins, 10_000)
+    stage.broker.market = {coin: Decimal(8) for coin in coins}
+    for quiet in range(len(coins)):
+        for _ in range(3):
+            if coins[quiet:]:
+                hear(stage, *coins[quiet:])
+            stage.passes(2.0)
+    for _ in range(60):
+        stage.passes(2.0)
+    stage.broker.quote_calls.clear()
+    for _ in range(150):
+        stage.passes(2.0)
+    asked = stage.broker.quote_calls
+    assert 4 <= len(asked) <= 6, "once a minute for five minutes"
+    assert all(call == coins for call in asked)
+
+
 def test_without_its_stream_a_kind_is_read_at_every_pass(watching: Stage) -> None:
     hear(watching, "AAPL", "BTCUSD")
     watching.streams.drop(STOCKS)
