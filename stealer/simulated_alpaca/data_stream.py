@@ -107,7 +107,7 @@ class DataStreams:
 
     def price_set(self) -> None:
         """Send every quote that changed now: a price was set by hand."""
-        self._send(self.feed.quotes(self._wanted()))
+        self._send(self.feed.quotes(self._wanted(), self.world.now()))
 
     def _wanted(self) -> set[str]:
         """The symbols that anybody subscribed to."""

@@ -16,6 +16,8 @@ from .wire import Moment
 MINUTE = 60
 #: Bars of one symbol sent at once after a pause of the server.
 MAX_BARS = 60
+#: A market at rest is quoted again so often: in a real one sizes change though the price does not.
+RESTING_SECONDS = 5.0
 _BOTH = ("trades", "quotes", "bars", "updatedBars", "dailyBars")
 #: Channels by whether the feed is crypto. Those that never say anything are in the documentation.
 CHANNELS = {
@@ -34,13 +36,17 @@ class Message:
 
 
 class Feed:
-    """Notes what was sent, so that a message is sent when something changed."""
+    """Notes what was sent, so that a message is sent when something changed.
+
+    Moments that its methods take are seconds on one clock of the caller's.
+    """
 
     def __init__(self, exchange: Exchange, quote_interval: float) -> None:
         self._exchange = exchange
         self._interval = quote_interval
         self._next_quotes = 0.0
         self._shown: dict[str, tuple[Decimal, Decimal]] = {}
+        self._told_at: dict[str, float] = {}
         self._minute = self._present_minute()
         self._trades = 0
 
@@ -53,7 +59,7 @@ class Feed:
         yield from self._bars(wanted)
         if now >= self._next_quotes:
             self._next_quotes = now + self._interval
-            yield from self.quotes(wanted)
+            yield from self.quotes(wanted, now)
 
     def remember(self, symbols: Iterable[str]) -> None:
         """Take present quotes as shown: a subscription begins with the next change."""
@@ -62,17 +68,27 @@ class Feed:
             if quote is not None:
                 self._shown.setdefault(symbol, (quote.bid, quote.ask))
 
-    def quotes(self, symbols: Iterable[str]) -> Iterator[Message]:
-        """A quote, a book and a trade for each symbol whose quote changed."""
+    def quotes(self, symbols: Iterable[str], now: float) -> Iterator[Message]:
+        """A quote, a book and a trade for each symbol whose quote changed; a quote after a rest."""
         for symbol in symbols:
             quote = self._exchange.market.quote(symbol)
-            if quote is None or self._shown.get(symbol) == (quote.bid, quote.ask):
+            if quote is None:
                 continue
-            self._shown[symbol] = (quote.bid, quote.ask)
+            changed = self._shown.get(symbol) != (quote.bid, quote.ask)
+            if not changed and not self._is_due(symbol, now):
+                continue
+            self._shown[symbol], self._told_at[symbol] = (quote.bid, quote.ask), now
             head = {"S": symbol, "t": Moment(quote.when)}
             yield Message("quotes", symbol, {"T": "q"} | quote_json(quote) | head)
+            if not changed:
+                continue
             yield Message("trades", symbol, {"T": "t"} | self._trade(quote) | head)
             yield Message("orderbooks", symbol, {"T": "o"} | _book(quote) | head)
+
+    def _is_due(self, symbol: str, now: float) -> bool:
+        """It has been silent for long, and its market is open."""
+        is_open = "/" in symbol or self._exchange.market.stocks_trade(True)
+        return is_open and now - self._told_at.setdefault(symbol, now) >= RESTING_SECONDS
 
     def _trade(self, quote: Quote) -> dict[str, Any]:
         self._trades += 1

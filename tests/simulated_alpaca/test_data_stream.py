@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from stealer.simulated_alpaca import MarketClock, ServerConfig, ServerThread, StreamConfig
 from stealer.simulated_alpaca.clock import parse_instant
 from stealer.simulated_alpaca.exchange import ExchangeConfig
+from stealer.simulated_alpaca.feed import Feed
 from stealer.simulated_alpaca.server import make_world, steady_clock
 from tests.simulated_alpaca.bench import FRIDAY_AFTERNOON, FlatMarket, eventually
 from tests.simulated_alpaca.conftest import Server
@@ -135,6 +136,22 @@ def test_a_moving_market_is_quoted_without_anybody_asking() -> None:
         server.close()
     assert [quote.timestamp for quote in found] == sorted({quote.timestamp for quote in found})
     assert len({(quote.bid_price, quote.ask_price) for quote in found}) > 1
+
+
+def test_a_market_at_rest_is_quoted_again_while_it_is_open() -> None:
+    """As a real one is: a client must not take the stream for mute, nor the price for stale."""
+    now = steady_clock()
+    found = {}
+    for moment in (FRIDAY_AFTERNOON, "2024-01-06T17:00:00Z"):
+        clock = MarketClock.starting(parse_instant(moment), 1.0, real=now())
+        feed = Feed(make_world(FlatMarket(), ExchangeConfig(), clock, now).exchange, 0.25)
+        feed.remember(["BTC/USD", "AAPL"])
+        heard = [
+            (m.channel, m.symbol) for at in range(24) for m in feed.news(["BTC/USD", "AAPL"], at)
+        ]
+        found[moment] = {what: heard.count(what) for what in heard}
+    coin, stock = ("quotes", "BTC/USD"), ("quotes", "AAPL")
+    assert list(found.values()) == [{coin: 4, stock: 4}, {coin: 4}], "every 5 s, without a trade"
 
 
 # --- the protocol itself ------------------------------------------------------------------------
