@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from scripts.benchmarks.estate import SYMBOLS, Estate, far_away, until, write_plan
+from scripts.demonstration.stage import StageError
 
 #: Seconds after the last watcher has started before anything is measured.
 SETTLE_SECONDS = 10.0
@@ -68,6 +69,9 @@ def _at_rest(
     requests, cpu, started = estate.requests_made(), _cpu(processes), time.monotonic()
     time.sleep(idle_seconds)
     elapsed = time.monotonic() - started
+    gone = [p.pid for p in processes if p.status() == psutil.STATUS_ZOMBIE]
+    if gone:
+        raise StageError(f"{len(gone)} of {len(processes)} processes ended: nothing to measure")
     used = [process.memory_full_info().uss / MEGABYTE for process in processes]
     return {
         "processes": len(processes),
