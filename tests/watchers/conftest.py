@@ -10,6 +10,8 @@ import redis
 from tests.coordination.desk import Desk
 from tests.support import ManualClock
 from tests.watchers.bench import Bench
+from tests.watchers.exit_bench import ExitBench
+from tests.watchers.exit_broker import ExitBroker
 from tests.watchers.fake_broker import FakeBroker
 
 
@@ -29,3 +31,11 @@ def broker() -> FakeBroker:
 @pytest.fixture
 def bench(desk: Desk, broker: FakeBroker, manual_clock: ManualClock) -> Bench:
     return Bench(desk, broker, manual_clock)
+
+
+@pytest.fixture
+def exits(desk: Desk, manual_clock: ManualClock) -> Iterator[ExitBench]:
+    """An exit and its entry; whatever a test did, the broker must have seen nothing wrong."""
+    bench = ExitBench(desk, ExitBroker(), manual_clock)
+    yield bench
+    assert bench.broker.wrongs == []
