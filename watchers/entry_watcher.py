@@ -9,8 +9,6 @@ claim. Start, fills and claim are remembered here as well, for a ledger that has
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,8 +91,6 @@ class EntryWatcher:
             decimal_text(task.target),
             decimal_text(intent.limit_price),
             ticket=task.ticket,
-            pid=os.getpid(),
-            host=socket.gethostname(),
             name=name or symbol,
         )
         self.reporter = Reporter(

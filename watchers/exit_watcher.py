@@ -8,8 +8,6 @@ docs/exits.md.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -114,8 +112,6 @@ class ExitWatcher:
             "0",
             decimal_text(task.limit_price),
             ticket=task.ticket,
-            pid=os.getpid(),
-            host=socket.gethostname(),
             name=name or f"{self.symbol}.exit",
             kind=Kind.EXIT,
         )

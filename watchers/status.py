@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+import socket
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -61,7 +63,8 @@ CAPACITY_REASONS = frozenset(
 class Status:
     """What a person wants to know of one watcher. Times are unix seconds.
 
-    ``name`` is FLEET/ENTRY, or the symbol of a watcher without a plan.
+    ``name`` is FLEET/ENTRY, or the symbol of a watcher without a plan. It is the status of
+    the process that makes it, by ``pid`` and ``host``.
     """
 
     symbol: str
@@ -82,8 +85,8 @@ class Status:
     ticket: str = ""
     stolen_from: int = 0
     steals: int = 0
-    pid: int = 0
-    host: str = ""
+    pid: int = field(default_factory=os.getpid)
+    host: str = field(default_factory=socket.gethostname)
     seen: float = 0.0
     name: str = ""
     kind: Kind = Kind.ENTRY  #: of an exit, target_qty is what the entry filled
