@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stealer import __version__
-from stealer.broker.interface import BrokerError
-from stealer.errors import LedgerMisconfigured, StealerError
 from stealer.model import (
-    InvalidIntent,
     OrderIntent,
     decimal_text,
 )
@@ -28,12 +25,12 @@ from watchers.cli_shared import (
     PHASE_CODES,
     USAGE,
     account_options,
-    exit_with,
+    ending_with_a_sentence,
     log_to_stderr,
     settings_of,
+    status_file,
 )
 from watchers.plan import Plan, PlanError, load_plan
-from watchers.status_file import StatusFile, StatusFileError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -136,7 +133,7 @@ def open_position(
     from watchers.task import EntryTask
 
     log_to_stderr(verbose, log_format)
-    try:
+    with ending_with_a_sentence():
         settings = settings_of(account, redis_url, dry_run)
         intent = OrderIntent(
             symbol,
@@ -158,20 +155,8 @@ def open_position(
             ticket or f"{intent.symbol}-{secrets.token_hex(4)}",
             offers_forecast=forecast_pnl is not None,
         )
-        file = None
-        if config_path:
-            file = StatusFile(config_path, {"name": intent.symbol, **task.record()})
-            file.begin()
+        file = status_file(config_path, {"name": intent.symbol, **task.record()})
         phase = run_entry(task, settings, status_file=file)
-    except (
-        SettingsError,
-        InvalidIntent,
-        StatusFileError,
-        StealerError,
-        BrokerError,
-        LedgerMisconfigured,
-    ) as error:
-        sys.exit(exit_with(error))
     sys.exit(PHASE_CODES[phase.value])
 
 
@@ -212,7 +197,7 @@ def run(
     from watchers.process import run_plan
 
     log_to_stderr(verbose, log_format)
-    try:
+    with ending_with_a_sentence():
         settings = settings_of(account, redis_url, dry_run)
         code = run_plan(
             plan,
@@ -221,14 +206,6 @@ def run(
             stop_seconds=stop_seconds or STOP_SECONDS,
             status_dir=status_dir,
         )
-    except (
-        SettingsError,
-        PlanError,
-        StatusFileError,
-        LedgerMisconfigured,
-        BrokerError,
-    ) as error:
-        sys.exit(exit_with(error))
     sys.exit(code)
 
 

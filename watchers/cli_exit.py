@@ -7,19 +7,16 @@ from pathlib import Path
 
 import click
 
-from stealer.broker.interface import BrokerError
-from stealer.errors import LedgerMisconfigured, StealerError
 from stealer.model import InvalidIntent, canonical_symbol, positive_decimal, valid_strategy
-from stealer.settings import SettingsError
 from watchers.cli_shared import (
     FILE,
     PHASE_CODES,
     account_options,
-    exit_with,
+    ending_with_a_sentence,
     log_to_stderr,
     settings_of,
+    status_file,
 )
-from watchers.status_file import StatusFile, StatusFileError
 
 
 @click.command("close-position")
@@ -100,7 +97,7 @@ def close_position(
     from watchers.process import run_exit
 
     log_to_stderr(verbose, log_format)
-    try:
+    with ending_with_a_sentence():
         settings = settings_of(account, redis_url, dry_run)
         name = "ticket" if entry is None else "entry"
         paired = (entry is None) != (qty is None) and (qty is None) == (ticket is None)
@@ -119,18 +116,6 @@ def close_position(
         )
         if not paired:
             raise InvalidIntent("give either --entry TICKET, or --qty N with --ticket NAME")
-        file = None
-        if config_path:
-            file = StatusFile(config_path, {"name": f"{task.symbol}.exit", **task.record()})
-            file.begin()
+        file = status_file(config_path, {"name": f"{task.symbol}.exit", **task.record()})
         phase = run_exit(task, settings, status_file=file)
-    except (
-        SettingsError,
-        InvalidIntent,
-        StatusFileError,
-        StealerError,
-        BrokerError,
-        LedgerMisconfigured,
-    ) as error:
-        sys.exit(exit_with(error))
     sys.exit(PHASE_CODES[phase.value])

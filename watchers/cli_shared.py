@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from stealer.printable import log_to_stderr as log_lines
 from stealer.printable import printable
 from stealer.settings import Settings, SettingsError, refuse_secret_option
 from watchers.plan import PlanError
-from watchers.status_file import StatusFileError
+from watchers.status_file import StatusFile, StatusFileError
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,9 @@ OK, FAILED, USAGE, REDIS, BROKER = 0, 1, 2, 3, 4
 
 #: A file that is named on the command line.
 FILE = click.Path(dir_okay=False, path_type=Path)
+
+#: What whoever gave the command can mend in it.
+_MISTAKES = (SettingsError, InvalidIntent, PlanError, StatusFileError)
 
 #: What a watcher that ran by itself exits with.
 PHASE_CODES: dict[str, int] = {"done": OK, "stopped": OK, "expired": FAILED}
@@ -58,15 +63,33 @@ def log_to_stderr(verbose: bool, log_format: str, name: str = "") -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def exit_with(error: Exception) -> int:
-    """Say *error* in one sentence on stderr; the exit code for it."""
+@contextmanager
+def ending_with_a_sentence() -> Iterator[None]:
+    """What cannot be is said on stderr, and ends the command with its exit code."""
+    try:
+        yield
+    except (*_MISTAKES, StealerError, BrokerError) as error:
+        sys.exit(_said(error))
+
+
+def status_file(path: Path | None, record: Mapping[str, Any]) -> StatusFile | None:
+    """The file of ``--config-path``, begun with the task *record*; None without one.
+
+    :raises StatusFileError: it cannot be written, or another kind of file would be lost.
+    """
+    if path is None:
+        return None
+    file = StatusFile(path, record)
+    file.begin()
+    return file
+
+
+def _said(error: Exception) -> int:
     lines = [printable(line) for line in str(error).split("\n")]
     click.echo("\n".join(["watchers: " + lines[0], *lines[1:]]), err=True)
-    if isinstance(error, SettingsError | InvalidIntent | PlanError | StatusFileError):
+    if isinstance(error, _MISTAKES):
         return USAGE
-    if isinstance(error, BrokerError):
-        return BROKER
-    return REDIS if isinstance(error, StealerError) else FAILED
+    return BROKER if isinstance(error, BrokerError) else REDIS
 
 
 def settings_of(account: str | None, redis_url: str | None, dry_run: bool | None) -> Settings:
