@@ -7,7 +7,7 @@ tables, and what happened before is remembered by the judge itself.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,25 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """What is not for us of one pool, in dollars: what live buys may cost, and positions."""
+
+    orders: int
+    positions: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Limits:
-    """What the account was at one moment: its equity, and what is not ours of it, in dollars."""
+    """What the account was at one moment: its equity, and what others held of each pool."""
 
     at: int
     equity: int
-    foreign: int
-    crypto_used: int  #: by people's cryptos, and by all stocks
+    total: _Held
+    crypto: _Held  #: people's cryptos, and the positions in stocks
 
-    def others(self, crypto_only: bool) -> int:
+    def others(self, crypto_only: bool) -> _Held:
         """What is not for us, of everything or of the crypto pool."""
-        return self.crypto_used if crypto_only else self.foreign
+        return self.crypto if crypto_only else self.total
 
 
 class Judge:
@@ -192,14 +200,13 @@ class Judge:
         venue, now = self.world.venue, self.world.kernel.now
         while len(self._slack) > 1 and self._slack[1].at <= now - self._window_us:
             self._slack.popleft()
-        # Equity and what others hold may be of different ages in one reading of the account.
+        # Equity, orders and positions are of different ages in one reading of the account.
         equity = max(entry.equity for entry in self._slack)
         for crypto_only in (False, True):
             if crypto_only and not order.crypto:
                 continue
             used = self._ours(crypto_only)
-            others = min(entry.others(crypto_only) for entry in self._slack)
-            allowed = (equity if crypto_only else 2 * equity) - others
+            allowed = (equity if crypto_only else 2 * equity) - self._least_others(crypto_only)
             if used > allowed:
                 pool = "crypto" if crypto_only else "total"
                 self.found(1, f"{pool}: {used} used with {order.client_id}, {allowed} allowed")
@@ -211,6 +218,19 @@ class Judge:
         ]
         if len(same) > 1:
             self.found(2, f"{len(same)} live orders in one slot: {', '.join(same)}")
+
+    def _least_others(self, crypto_only: bool) -> int:
+        """The least that a reading within the window can have found others to hold.
+
+        Positions are read after the orders, a lag later: what fills in between is in both, never
+        in neither; what a person orders after the first and sells before the second is in neither.
+        """
+        found, orders = [], self._slack[0].others(crypto_only).orders
+        for entry in self._slack:
+            held = entry.others(crypto_only)
+            orders = min(orders, held.orders)
+            found.append(orders + held.positions)
+        return min(found)
 
     def _ours(self, crypto_only: bool) -> int:
         venue: Venue = self.world.venue
@@ -228,19 +248,20 @@ class Judge:
     def note_slack(self) -> None:
         """What the limits leave for us now: equity, foreign orders or our own positions changed."""
         venue = self.world.venue
-        foreign = {
-            only: sum(
-                o.rest
-                for o in venue.orders.values()
-                if not o.ours and o.live and o.side == "buy" and (o.crypto or not only)
+        total, crypto = (
+            _Held(
+                sum(
+                    o.rest
+                    for o in venue.orders.values()
+                    if not o.ours and o.live and o.side == "buy" and (o.crypto or not only)
+                ),
+                self._positions(False, only),
             )
-            + self._positions(False, only)
             for only in (False, True)
-        }
-        stocks = sum(f.cost for f in venue.fills if not f.crypto)
-        self._slack.append(
-            _Limits(self.world.kernel.now, venue.equity, foreign[False], stocks + foreign[True])
         )
+        stocks = sum(f.cost for f in venue.fills if not f.crypto)
+        crypto = replace(crypto, positions=crypto.positions + stocks)
+        self._slack.append(_Limits(self.world.kernel.now, venue.equity, total, crypto))
 
     def on_delete(self, sender: str, order: Order) -> None:
         """A DELETE arrived: who cancels another's order has a recorded cause."""
@@ -281,8 +302,10 @@ class Judge:
         """Dollars free in the total and the crypto pool, by the broker's truth."""
         self.note_slack()
         now, venue = self._slack[-1], self.world.venue
-        total, crypto = 2 * now.equity - now.others(False), now.equity - now.others(True)
-        free = (total - self._ours(False), crypto - self._ours(True))
+        free = (
+            2 * now.equity - now.total.orders - now.total.positions - self._ours(False),
+            now.equity - now.crypto.orders - now.crypto.positions - self._ours(True),
+        )
         if venue.strict:
             free = (min(free[0], venue.power()), min(free[1], venue.cash_left()))
         return free
