@@ -112,13 +112,15 @@ def run(
     """Seeds *first* to *first* + *count* - 1.
 
     :param bug: a planted bug to run with (``planted``).
-    :param say: told the progress now and then.
+    :param say: told each failing seed at once, and the progress now and then.
     """
     report, began, told = Report(), time.monotonic(), 0.0
     for results, cpu in _batches(first, count, jobs, bug):
         report.cpu_seconds += cpu
         for result in results:
             report.add(result)
+            for violation in result.violations[:1]:
+                say(f"seed {result.seed}: {violation}")
         report.seconds = time.monotonic() - began
         if report.seconds - told > 5:
             told = report.seconds

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.simulation.client import READS
-from scripts.simulation.venue import Order, Venue
+from scripts.simulation.venue import LONGEST_LAG_US, Order, Venue
 
 SEPARATOR = "\x1f"
 JUDGED = frozenset({"acquire", "topup", "launch", "certify"})  # by their replies as well
@@ -53,7 +53,8 @@ class _Limits:
     at: int
     equity: int
     total: _Held
-    crypto: _Held  #: people's cryptos, and the positions in stocks
+    crypto: _Held  #: people's cryptos and stocks
+    our_stocks: int  #: dollars in stocks of ours, which are none of the crypto pool's
 
     def others(self, crypto_only: bool) -> _Held:
         """What is not for us, of everything or of the crypto pool."""
@@ -224,13 +225,23 @@ class Judge:
 
         Positions are read after the orders, a lag later: what fills in between is in both, never
         in neither; what a person orders after the first and sells before the second is in neither.
+        A fill of ours may be missing from positions that have a person's later sale already.
         """
         found, orders = [], self._slack[0].others(crypto_only).orders
-        for entry in self._slack:
+        for number, entry in enumerate(self._slack):
             held = entry.others(crypto_only)
             orders = min(orders, held.orders)
-            found.append(orders + held.positions)
+            found.append(orders + held.positions + crypto_only * self._least_stocks(number))
         return min(found)
+
+    def _least_stocks(self, number: int) -> int:
+        """Dollars in stocks of ours, as positions may have shown them when entry *number* began."""
+        entries, since = list(self._slack), self._slack[number].at - LONGEST_LAG_US
+        least = entries[number].our_stocks
+        while number > 0 and entries[number].at > since:
+            number -= 1
+            least = min(least, entries[number].our_stocks)
+        return least
 
     def _ours(self, crypto_only: bool) -> int:
         venue: Venue = self.world.venue
@@ -259,9 +270,14 @@ class Judge:
             )
             for only in (False, True)
         )
-        stocks = sum(f.cost for f in venue.fills if not f.crypto)
-        crypto = replace(crypto, positions=crypto.positions + stocks)
-        self._slack.append(_Limits(self.world.kernel.now, venue.equity, total, crypto))
+        stocks = {
+            whose: sum(f.cost for f in venue.fills if not f.crypto and f.ours is whose)
+            for whose in (False, True)
+        }
+        crypto = replace(crypto, positions=crypto.positions + stocks[False])
+        self._slack.append(
+            _Limits(self.world.kernel.now, venue.equity, total, crypto, stocks[True])
+        )
 
     def on_delete(self, sender: str, order: Order) -> None:
         """A DELETE arrived: who cancels another's order has a recorded cause."""
@@ -304,7 +320,11 @@ class Judge:
         now, venue = self._slack[-1], self.world.venue
         free = (
             2 * now.equity - now.total.orders - now.total.positions - self._ours(False),
-            now.equity - now.crypto.orders - now.crypto.positions - self._ours(True),
+            now.equity
+            - now.crypto.orders
+            - now.crypto.positions
+            - now.our_stocks
+            - self._ours(True),
         )
         if venue.strict:
             free = (min(free[0], venue.power()), min(free[1], venue.cash_left()))

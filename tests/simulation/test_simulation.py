@@ -56,6 +56,7 @@ def test_thirty_seeds_break_nothing_and_do_what_they_are_for() -> None:
         77987,  # the same
         303338,  # a person ordered between the two reads of an account and sold before the second
         304600,  # the same
+        333206,  # positions had a person's sale already, and not yet an earlier fill of ours
     ],
 )
 def test_seeds_that_found_something_stay_mended(seed: int) -> None:
