@@ -285,8 +285,10 @@ class Decision:
     """The answer of ``acquire`` and ``topup``.
 
     ``reason`` is empty unless denied; ``detail`` says in words what stood against it, for
-    ``why`` and for logs. ``inherits`` counts evictions already under way that this claim will be
-    paid from. ``retry_after`` is in seconds, 0 when unknown.
+    ``why`` and for logs. ``inherits`` counts evictions already under way that this claim is paid
+    from: as the first answer counted them, also where a repeated one finds them ended. A claim that
+    counts on any, or on ``victims``, is topped up before it is launched. ``retry_after`` is in
+    seconds, 0 when unknown.
     """
 
     outcome: Verdict

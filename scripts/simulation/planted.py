@@ -184,7 +184,7 @@ BUGS: dict[str, Bug] = {
     "launch-before-victims-end": _lua(
         "the heir is launched while its victims are pending",
         ("topup.lua", "funded_reply('pending'", "funded_reply('funded'"),
-        ("launch.lua", "if c.pending > 0 or not funded then", "if false then"),
+        ("launch.lua", "if c.pending > 0 or not funded(c) then", "if false then"),
     ),
     "heir-paid-twice": _lua(
         "what a victim frees goes to its heir and stays free as well",

@@ -22,15 +22,17 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.unabsorbed, '-inf', int(NOW - 
     redis.call('ZREM', K.unabsorbed, id) -- somebody deleted the claim by hand
   end
 end
--- What is charged but not yet at the broker cannot be in the figures that are about to be read;
--- what its pending victims hold there still is, and will be given back.
+-- What is drawn but not yet at the broker cannot be in the figures that are about to be read. A
+-- reserved claim has drawn what it asked for and what its victims gave back; what it lacks it must draw
+-- in its top-up, by the figures of then: drawn here, nobody would have asked whether the broker has it.
 L.next_margin, L.next_cash = 0, 0
 for _, id in ipairs(redis.call('ZRANGE', K.deadlines, 0, 4095)) do
-  local c = redis.call('HMGET', K.claim(id), 'need', 'crypto', 'pending', 'draw_margin', 'draw_cash')
-  local weight, margin, cash = WEIGHT[c[2] or '0'], num(c[4]), num(c[5])
-  if num(c[3]) == 0 then
-    -- The claim draws all it needs from here on; both counts and the claim say the same.
-    local all_margin, all_cash = weight.margin * num(c[1]), weight.cash * num(c[1])
+  local c = redis.call('HMGET', K.claim(id), 'state', 'need', 'crypto', 'draw_margin', 'draw_cash')
+  local weight, margin, cash = WEIGHT[c[3] or '0'], num(c[4]), num(c[5])
+  if c[1] == 'launching' then
+    -- It may be on its way with all it needs, also when a rebuild found it half drawn; both counts and
+    -- the claim say the same.
+    local all_margin, all_cash = weight.margin * num(c[2]), weight.cash * num(c[2])
     L.since_margin = L.since_margin + all_margin - margin
     L.since_cash = L.since_cash + all_cash - cash
     margin, cash = all_margin, all_cash

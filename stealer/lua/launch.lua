@@ -24,8 +24,7 @@ end
 if c.state ~= 'reserved' then return {'wrong_state:' .. c.state} end
 if L.halted ~= '' then return {'halted'} end
 if NOW > c.deadline_ms then return {'late'} end
-local funded = c.fund >= c.need and c.fund_crypto >= c.need * c.weight.crypto and drawn(c)
-if c.pending > 0 or not funded then return {'underfunded'} end
+if c.pending > 0 or not funded(c) then return {'underfunded'} end
 local left = room()
 if left.total < 0 or (c.weight.crypto > 0 and left.crypto < 0) then return {'overdrawn'} end
 local trust = seconds(POLICY.trust_seconds)

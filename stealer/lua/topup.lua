@@ -26,13 +26,11 @@ if c.state ~= 'reserved' then return {'wrong_state:' .. c.state} end
 if NOW > c.deadline_ms then return {'late'} end
 local waiting = pending_victims(c)
 if #waiting > 0 then return funded_reply('pending', c, 0, c.steal_id, waiting) end
-local total, crypto = c.need - c.fund, c.need * c.weight.crypto - c.fund_crypto
-if total == 0 and crypto == 0 and drawn(c) then
-  return funded_reply('funded', c, 0, c.steal_id, {})
-end
+if funded(c) then return funded_reply('funded', c, 0, c.steal_id, {}) end
 if L.halted ~= '' then return {'denied', 'halted', L.halted, '0'} end
 if not account_fresh() then return {'denied', 'stale_account', 'nothing new by old figures', '0'} end
 
+local total, crypto = c.need - c.fund, c.need * c.weight.crypto - c.fund_crypto
 c.pnl = tonumber(redis.call('ZSCORE', K.forecasts, c.symbol .. '|' .. c.strategy) or c.pnl)
 c.forced_now = is_forced(c.symbol, c.strategy, c.crypto, c.forced)
 local plan, reason, detail, met, tried = plan_funding(c, total, crypto, c.spent, enabled)

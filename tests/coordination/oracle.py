@@ -322,8 +322,6 @@ class Oracle:
     def begin(self, sequence: int, lag: int) -> None:
         self.begun_at = self.now
         for claim in self.claims.values():
-            if claim.state == "reserved" and not self.pending(claim):
-                claim.drawn = claim.power(claim.need)
             claim.noted.clear()
             if claim.seen_at <= self.now - lag:
                 claim.noted[sequence] = claim.filled

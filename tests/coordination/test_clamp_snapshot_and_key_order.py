@@ -102,6 +102,33 @@ def test_nothing_is_launched_beyond_the_brokers_figure_when_the_victim_filled(de
     desk.send(thief)
 
 
+@pytest.mark.parametrize("heir", [True, False], ids=["its own victim", "an inherited one"])
+def test_a_snapshot_begun_after_the_victim_filled_draws_nothing_for_the_thief(
+    desk: Desk, heir: bool
+) -> None:
+    victim = desk.open("AAA", 1.0, usd=100)
+    desk.account(10_000, power=0)
+    if heir:
+        thief = reserved(desk, "TTT", 10.0, 100, ["AAA"])
+    else:
+        desk.coordinator.evict(victim.id, "operator")
+        granted = desk.acquire("TTT", 10.0, usd=100)
+        assert granted.claim and granted.inherits
+        thief = granted.claim
+    desk.fill(victim)
+    desk.account(10_000, power=0)  # begins and publishes: the broker still has nothing
+
+    with pytest.raises(Underfunded):
+        desk.coordinator.launch(thief)
+    assert desk.coordinator.topup(thief).reason == "no_capacity"
+    with pytest.raises(Underfunded):
+        desk.coordinator.launch(thief)
+
+    desk.account(10_000, power=100)
+    assert desk.coordinator.topup(thief).outcome is Verdict.GRANTED
+    desk.send(thief)
+
+
 def test_a_replayed_grant_still_says_that_it_counted_on_an_eviction_that_has_filled(
     desk: Desk,
 ) -> None:

@@ -48,7 +48,7 @@ PLANTED = (
     ),
     (
         "launch.lua",
-        "if c.pending > 0 or not funded then",
+        "if c.pending > 0 or not funded(c) then",
         "if false then",
         "stealing",
         "heir: |cap: |zero: |charges: |paid early: ",

@@ -169,7 +169,7 @@ def _begin_draws(model: Model, world: World) -> World:
         if claim.state not in (RESERVED, LAUNCHING):
             continue
         draw = claim.draw
-        if not any(c.heir == i and c.state == EVICTING for c in world.claims):
+        if claim.state == LAUNCHING:
             since, draw = since + model.scope.size[i] - draw, model.scope.size[i]
             world = world.claim(i, draw=draw)
         coming += draw

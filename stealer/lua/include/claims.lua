@@ -34,10 +34,11 @@ local function load_claim(id)
   return c
 end
 
--- True once a claim has all it needs of the broker's own figures too. A victim that filled gave nothing
--- back there: what the claim then lacks must be drawn, or the next one is granted the same.
-local function drawn(c)
-  return num(c.draw_margin) >= c.weight.margin * c.need and num(c.draw_cash) >= c.weight.cash * c.need
+-- True once a claim has all it needs, in the pools and of the broker's own figures. A victim that filled
+-- gave nothing back there: what the claim then lacks must be drawn, or the next one is granted the same.
+local function funded(c)
+  return c.fund >= c.need and c.fund_crypto >= c.need * c.weight.crypto
+      and num(c.draw_margin) >= c.need * c.weight.margin and num(c.draw_cash) >= c.need * c.weight.cash
 end
 
 -- What the ledger charges a claim for, per pool (PROTOCOL, "Ledger").
