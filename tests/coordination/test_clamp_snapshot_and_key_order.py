@@ -113,7 +113,8 @@ def test_a_snapshot_begun_after_the_victim_filled_draws_nothing_for_the_thief(
     else:
         desk.coordinator.evict(victim.id, "operator")
         granted = desk.acquire("TTT", 10.0, usd=100)
-        assert granted.claim and granted.inherits
+        assert granted.claim
+        assert granted.inherits == 1
         thief = granted.claim
     desk.fill(victim)
     desk.account(10_000, power=0)  # begins and publishes: the broker still has nothing
