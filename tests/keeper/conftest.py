@@ -14,6 +14,7 @@ from stealer.keeper.keeper import Keeper
 from stealer.settings import Settings
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
+from tests.keeper.streams_stage import CountingBroker, Stage
 from tests.support import ManualClock
 
 
@@ -33,6 +34,15 @@ def desk(redis_client: redis.Redis) -> Iterator[Desk]:
 @pytest.fixture
 def keeper(desk: Desk, broker: AccountBroker, manual_clock: ManualClock) -> Keeper:
     return keeper_of(desk, broker, manual_clock, "keeper-a")
+
+
+@pytest.fixture
+def stage(desk: Desk, manual_clock: ManualClock) -> Stage:
+    stage = Stage(desk, CountingBroker(), manual_clock)
+    stage.passes()
+    stage.streams.connect()
+    assert stage.passes() == 1, "a snapshot follows every connect"
+    return stage
 
 
 def desk_on(client: redis.Redis, **settings: Any) -> Desk:

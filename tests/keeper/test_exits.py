@@ -18,7 +18,7 @@ from stealer.settings import Settings
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker
 from tests.keeper.conftest import keeper_of
-from tests.keeper.test_streaming import CountingBroker, Stage
+from tests.keeper.streams_stage import CountingBroker, Stage
 from tests.support import ManualClock
 
 NAME = exit_id("paper", "morning/apple", 3)

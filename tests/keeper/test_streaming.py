@@ -1,118 +1,23 @@
-"""Streams and passes together: what is heard at once, what is still read, and who is mute."""
+"""Streams and passes together: what is heard at once, and what is still read; and who is mute."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
-import redis
 
 from stealer.broker.interface import BrokerMisconfigured
-from stealer.broker.streams import CRYPTO, STOCKS, TRADES, StreamState
+from stealer.broker.streams import CRYPTO, TRADES
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import LedgerUnavailable
 from stealer.evidence import BrokerOrder, Quote
-from stealer.keeper.keeper import Keeper
 from stealer.keeper.streaming import Streaming
 from tests.coordination.desk import Desk
-from tests.keeper.account import AccountBroker
+from tests.keeper.conftest import keeper_of
+from tests.keeper.streams_stage import CALM, CountingBroker, FakeStreams, Stage
 from tests.support import ManualClock
-
-#: Staleness less the positions' lag and what is spare: 15 - 2 - 2.
-CALM = 11.0
-
-
-class FakeStreams:
-    """Streams that a test connects, drops, and speaks through."""
-
-    def __init__(self, clock: ManualClock, handlers: tuple[Callable[..., object], ...]) -> None:
-        self._clock = clock
-        self.quotes, self.order, self.connected = handlers
-        self.wanted: set[str] = set()
-        self.now: dict[str, StreamState] = {}
-        self.restarted: list[str] = []
-        self.stopped = False
-
-    def connect(self, *names: str) -> None:
-        for name in names or (TRADES, CRYPTO, STOCKS):
-            self.now[name] = StreamState(self._clock.time(), None, 1)
-            self.connected(name)
-
-    def drop(self, name: str) -> None:
-        self.now[name] = StreamState(None, None, 1)
-
-    def want(self, symbols: Iterable[str]) -> None:
-        self.wanted = set(symbols)
-
-    def states(self) -> dict[str, StreamState]:
-        return self.now
-
-    def restart(self, name: str) -> None:
-        self.restarted.append(name)
-
-    def stop(self) -> None:
-        self.stopped = True
-
-
-class CountingBroker(AccountBroker):
-    """Counts what is read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reads: list[str] = []
-
-    def _read(self, what: str) -> None:
-        self.reads.append(what)
-        super()._read(what)
-
-
-class Stage:
-    """A keeper with streams, whose passes and broker a test counts."""
-
-    def __init__(self, desk: Desk, broker: CountingBroker, clock: ManualClock) -> None:
-        self.desk, self.broker, self.clock = desk, broker, clock
-        self.opened: list[FakeStreams] = []
-        self.keeper = Keeper(
-            WorkStealingCoordinator(desk.client, desk.settings, owner="keeper-a"),
-            broker,
-            lease_seconds=3000,
-            sleep=lambda _: None,
-            pause=lambda _: None,
-            monotonic=clock.time,
-            open_streams=self._open,
-        )
-
-    def _open(self, *handlers: Callable[..., object]) -> FakeStreams:
-        self.opened.append(FakeStreams(self.clock, handlers))
-        return self.opened[-1]
-
-    @property
-    def streams(self) -> FakeStreams:
-        return self.opened[-1]
-
-    def passes(self, seconds: float = 0.0) -> int:
-        """Let time go by, make a pass; how often the account was read in it."""
-        self.clock.advance(seconds)
-        before = self.broker.reads.count("account")
-        assert self.keeper.run_once()
-        return self.broker.reads.count("account") - before
-
-
-@pytest.fixture
-def broker() -> CountingBroker:
-    return CountingBroker()
-
-
-@pytest.fixture
-def stage(desk: Desk, broker: CountingBroker, manual_clock: ManualClock) -> Stage:
-    stage = Stage(desk, broker, manual_clock)
-    stage.passes()
-    stage.streams.connect()
-    assert stage.passes() == 1, "a snapshot follows every connect"
-    return stage
 
 
 def test_while_the_streams_stand_the_account_is_read_a_few_times_a_minute(stage: Stage) -> None:
@@ -290,73 +195,6 @@ def test_quotes_are_polled_when_the_streams_cannot_be_made(
     assert stage.desk.coordinator.standing("AAPL", "maxdiff").ask == 7
 
 
-# ---- quotes
-
-
-@pytest.fixture
-def watching(stage: Stage) -> Stage:
-    stage.desk.coordinator.watch(["AAPL", "BTCUSD"], 10_000)
-    stage.broker.market = {"AAPL": Decimal(7), "BTCUSD": Decimal(8)}
-    stage.passes()
-    assert stage.streams.wanted == {"AAPL", "BTCUSD"}
-    stage.broker.quote_calls.clear()
-    return stage
-
-
-def hear(stage: Stage, *symbols: str, at: float = 4e9) -> None:
-    stage.streams.quotes([Quote(s, Decimal(100), Decimal(101), at) for s in symbols])
-
-
-def test_quotes_that_are_heard_are_published_at_once_and_not_read(watching: Stage) -> None:
-    hear(watching, "AAPL", "BTCUSD")
-    assert watching.desk.coordinator.standing("AAPL", "maxdiff").ask == 101
-    for _ in range(3):
-        watching.passes(2.0)
-    assert watching.broker.quote_calls == []
-
-
-def test_a_symbol_that_is_not_heard_of_is_read_less_and_less_often(watching: Stage) -> None:
-    for _ in range(90):
-        hear(watching, "BTCUSD")
-        watching.passes(2.0)
-    assert 3 <= len(watching.broker.quote_calls) <= 6, "after 7.5, 15, 30, 60 seconds"
-    assert all(call == ["AAPL"] for call in watching.broker.quote_calls)
-    hear(watching, "AAPL")
-    watching.broker.quote_calls.clear()
-    watching.passes(8.0)
-    assert "AAPL" in watching.broker.quote_calls[0], "what was heard again is soon missed again"
-
-
-def test_quiet_symbols_are_read_together_however_many_they_are(stage: Stage) -> None:
-    """One request reads many symbols: growing quiet at different moments, they cost no more."""
-    coins = [f"{letter}USD" for letter in "ABCDEFGHIJKL"]
-    stage.desk.coordinator.watch(coins, 10_000)
-    stage.broker.market = {coin: Decimal(8) for coin in coins}
-    for quiet in range(len(coins)):
-        for _ in range(3):
-            if coins[quiet:]:
-                hear(stage, *coins[quiet:])
-            stage.passes(2.0)
-    for _ in range(60):
-        stage.passes(2.0)
-    stage.broker.quote_calls.clear()
-    for _ in range(150):
-        stage.passes(2.0)
-    asked = stage.broker.quote_calls
-    assert 4 <= len(asked) <= 6, "once a minute for five minutes"
-    assert all(call == coins for call in asked)
-
-
-def test_without_its_stream_a_kind_is_read_at_every_pass(watching: Stage) -> None:
-    hear(watching, "AAPL", "BTCUSD")
-    watching.streams.drop(STOCKS)
-    watching.clock.advance(8)
-    hear(watching, "BTCUSD")
-    watching.passes()
-    watching.passes()
-    assert watching.broker.quote_calls == [["AAPL"], ["AAPL"]]
-
-
 # ---- connected and mute
 
 
@@ -401,60 +239,6 @@ def test_an_end_that_is_on_its_way_is_no_sign(stage: Stage) -> None:
     assert stage.streams.restarted == []
 
 
-def test_a_mute_stream_of_a_symbol_that_is_always_fresh_is_replaced(watching: Stage) -> None:
-    """What is quoted many times a second is never older than a moment when it is polled."""
-    now = watching.desk.settings.clock.now().timestamp
-    hear(watching, "AAPL", "BTCUSD", at=now())
-    for second in range(1, 31):
-        hear(watching, "AAPL", at=now())
-        watching.broker.quoted_at = now() + second
-        watching.passes(1.0)
-    assert CRYPTO in watching.streams.restarted
-    assert STOCKS not in watching.streams.restarted
-
-
-def test_a_symbol_that_its_stream_never_tells_has_it_replaced_ever_more_seldom(
-    watching: Stage,
-) -> None:
-    now = watching.desk.settings.clock.now().timestamp
-    for second in range(0, 1200, 5):
-        hear(watching, "BTCUSD", at=now() + second)
-        watching.broker.quoted_at = now() + second
-        watching.passes(5.0)
-    assert 2 <= watching.streams.restarted.count(STOCKS) <= 6
-    assert CRYPTO not in watching.streams.restarted
-
-
-def test_a_polled_quote_does_not_undo_a_newer_one_that_was_heard(watching: Stage) -> None:
-    now = watching.desk.settings.clock.now().timestamp()
-    read = watching.broker.quotes
-
-    def slowly(symbols: Iterable[str]) -> dict[str, Quote]:
-        found = read(symbols)
-        hear(watching, "AAPL", at=now)
-        return found
-
-    watching.clock.advance(100)
-    watching.broker.quoted_at = now - 1
-    watching.broker.quotes = slowly  # type: ignore[method-assign]
-    watching.passes()
-    assert watching.broker.quote_calls
-    assert watching.desk.coordinator.standing("AAPL", "maxdiff").ask == 101
-
-
-@pytest.mark.parametrize(("newer", "kinds"), [(0.0, []), (10.0, [STOCKS])])
-def test_a_quote_that_only_polling_finds_replaces_its_stream(
-    watching: Stage, newer: float, kinds: list[str]
-) -> None:
-    at = watching.desk.settings.clock.now().timestamp() - 60
-    hear(watching, "AAPL", at=at)
-    watching.clock.advance(60)
-    watching.broker.quoted_at = at + newer
-    watching.passes()
-    watching.passes(4.0)
-    assert watching.streams.restarted == kinds
-
-
 def test_an_order_that_nobody_knows_changes_nothing(stage: Stage) -> None:
     claim = stage.desk.open("AAPL", usd=1_000)
     known: BrokerOrder = stage.broker.match(claim)
@@ -465,8 +249,10 @@ def test_an_order_that_nobody_knows_changes_nothing(stage: Stage) -> None:
 
 
 def test_polling_alone_reads_everything_at_every_pass(
-    keeper: Keeper, broker: CountingBroker, redis_client: redis.Redis
+    desk: Desk, manual_clock: ManualClock
 ) -> None:
+    broker = CountingBroker()
+    keeper = keeper_of(desk, broker, manual_clock, "keeper-a")
     for _ in range(3):
         keeper.run_once()
     assert broker.reads.count("account") == 3
