@@ -24,6 +24,7 @@ from stealer.errors import ClaimGone, LedgerUnavailable, Refused
 from stealer.evidence import BrokerOrder, Quote
 from stealer.exit_ids import is_exit
 from stealer.exit_records import HEARD_SECONDS, exit_rows
+from stealer.keeper.turns import Turns
 from stealer.order_ids import is_ours
 from stealer.replies import StreamHealth
 from stealer.sessions import MarketClock
@@ -33,12 +34,6 @@ log = logging.getLogger(__name__)
 #: The account is read so long before it would be stale, besides what its reading takes by itself.
 #: (With a very short staleness: at half of it.)
 SPARE_SECONDS = 2.0
-
-#: A quote is read by polling after this part of the time in which it grows stale; a symbol that has
-#: nothing new is asked for less and less often, at most after so many seconds, with others of its
-#: kind: however many are quiet, they cost one request a minute.
-UNHEARD_SHARE = 0.5
-LONGEST_POLL_SECONDS = 60.0
 
 #: Seconds for which news may be on its way before a stream that did not tell them counts as mute.
 ON_ITS_WAY_SECONDS = 3.0
@@ -127,9 +122,8 @@ class Streaming(Polling):
         self._streams: Streams | None = None
         self._news = True
         self._account_at = self._began_at = self._filled_at = float("-inf")
-        self._heard_at: dict[str, float] = {}  # by symbol, monotonic
+        self._turns = Turns(self._kind, coordinator.settings.quote_stale_seconds)
         self._quoted_at: dict[str, float] = {}  # by symbol, the market's time
-        self._polls: dict[str, tuple[float, float]] = {}  # by symbol: next, seconds between
         self._ended: deque[str] = deque(maxlen=ENDS_REMEMBERED)
         # By symbol or order id: found by polling, its stream, why it is missed, and since when.
         self._untold: dict[str, tuple[str, str, float]] = {}
@@ -180,24 +174,13 @@ class Streaming(Polling):
 
     def unheard(self, symbols: set[str]) -> set[str]:
         now = self._monotonic()
-        patience = UNHEARD_SHARE * self._coordinator.settings.quote_stale_seconds
-        never = float("-inf")
-        quiet = {s for s in symbols if now >= self._heard_at.get(s, never) + patience}
+        quiet = self._turns.quiet(symbols, now)
         fallen = {s for s in quiet if not self._stands(self._kind(s))}
-        turns = {s: self._polls.get(s, (now, patience / 2)) for s in quiet - fallen}
-        kinds = {self._kind(s) for s, (turn, _) in turns.items() if now >= turn}
-        # A request reads a kind's symbols all at once: those whose turn is near come along.
-        asked = {
-            s: min(between * 2, LONGEST_POLL_SECONDS)
-            for s, (turn, between) in turns.items()
-            if self._kind(s) in kinds and turn - now <= between / 2
-        }
-        self._polls.update({s: (now + between, between) for s, between in asked.items()})
-        return fallen | asked.keys()
+        return fallen | self._turns.due(quiet - fallen, now)
 
     def polled(self, quotes: Iterable[Quote]) -> list[Quote]:
         now = self._monotonic()
-        patience = UNHEARD_SHARE * self._coordinator.settings.quote_stale_seconds
+        self._turns.done()
         newest = []
         for quote in quotes:
             before = self._quoted_at.get(quote.symbol)
@@ -207,7 +190,7 @@ class Streaming(Polling):
             newest.append(quote)
             self._quoted_at[quote.symbol] = quote.at
             if before is not None and quote.at > before:
-                self._polls[quote.symbol] = (now + patience, patience / 2)  # it has something new
+                self._turns.found_new(quote.symbol, now)
                 why = f"a quote of {quote.symbol} was not told"
                 self._untold.setdefault(quote.symbol, (self._kind(quote.symbol), why, now))
         return newest
@@ -228,8 +211,7 @@ class Streaming(Polling):
         aged = [(q, max(now - q.at, 0.0) / self._clock.speed) for q in quotes]
         if self._told(lambda: self._coordinator.publish_quotes(aged)):
             for quote in quotes:
-                self._heard_at[quote.symbol] = self._monotonic()
-                self._polls.pop(quote.symbol, None)
+                self._turns.heard(quote.symbol, self._monotonic())
                 self._quoted_at[quote.symbol] = quote.at
 
     def _on_order(self, event: str, order: BrokerOrder) -> None:

@@ -70,7 +70,9 @@ class Feed:
 
     def quotes(self, symbols: Iterable[str], now: float) -> Iterator[Message]:
         """A quote, a book and a trade for each symbol whose quote changed; a quote after a rest."""
-        for symbol in symbols:
+        wanted = list(symbols)
+        self._forget_all_but(wanted)
+        for symbol in wanted:
             quote = self._exchange.market.quote(symbol)
             if quote is None:
                 continue
@@ -84,6 +86,12 @@ class Feed:
                 continue
             yield Message("trades", symbol, {"T": "t"} | self._trade(quote) | head)
             yield Message("orderbooks", symbol, {"T": "o"} | _book(quote) | head)
+
+    def _forget_all_but(self, wanted: Iterable[str]) -> None:
+        """Who listens again hears no change that nobody listened to."""
+        for told in (self._shown, self._told_at):
+            for symbol in told.keys() - wanted:
+                del told[symbol]
 
     def _is_due(self, symbol: str, now: float) -> bool:
         """It has been silent for long, and its market is open."""

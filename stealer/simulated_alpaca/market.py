@@ -51,11 +51,12 @@ class Market:
         return mid
 
     def quote(self, symbol: str) -> Quote | None:
-        """Bid and ask, or None before the symbol's first price."""
+        """Bid and ask, or None before the symbol's first price. Off hours no stock is quoted anew."""
         if symbol not in self._quotes:
             mid = self.mid(symbol)
+            made = self.now if "/" in symbol else nyse.last_traded(self.now)
             self._quotes[symbol] = (
-                None if mid is None else quote_around(symbol, self.now, mid, self.spread_bps)
+                None if mid is None else quote_around(symbol, made, mid, self.spread_bps)
             )
         return self._quotes[symbol]
 

@@ -109,6 +109,11 @@ def last_close(when: float) -> float:
     return session.close if session.close <= when else last_session(session.open - 1).close
 
 
+def last_traded(when: float) -> float:
+    """``when`` itself in extended hours, else the moment at which they ended last."""
+    return when if current_session(when, True) else last_session(when).extended_close
+
+
 def sessions_between(first: date, last: date) -> list[Session]:
     """Every session on the dates ``first`` to ``last``, both included."""
     days = ((first + timedelta(days=n)) for n in range((last - first).days + 1))

@@ -62,6 +62,50 @@ def test_quiet_symbols_are_read_together_however_many_they_are(stage: Stage) -> 
     assert all(call == coins for call in asked)
 
 
+def test_symbols_that_speak_now_and_then_are_read_with_a_pause_between(stage: Stage) -> None:
+    """Each falls quiet at its own moment; a request for each would eat the API budget."""
+    coins = [f"{letter}USD" for letter in "ABCDEFGHIJKL"]
+    stage.desk.coordinator.watch(coins, 10_000)
+    stage.broker.market = {coin: Decimal(8) for coin in coins}
+    stage.passes()
+    stage.broker.quote_calls.clear()
+    silent: dict[str, int] = dict.fromkeys(coins, 0)
+    for second in range(240):
+        for number, coin in enumerate(coins):
+            silent[coin] += 1
+            if second % 20 == number * 7 % 20:
+                stage.hear(coin)
+                silent[coin] = 0
+        read = len(stage.broker.quote_calls)
+        stage.passes(1.0)
+        for call in stage.broker.quote_calls[read:]:
+            silent.update(dict.fromkeys(call, 0))
+        assert max(silent.values()) < stage.desk.settings.quote_stale_seconds
+    assert len(stage.broker.quote_calls) <= 4 * 16
+
+
+def test_a_symbol_that_is_new_is_read_at_once(watching: Stage) -> None:
+    watching.passes(8.0)
+    assert watching.broker.quote_calls
+    watching.broker.quote_calls.clear()
+    watching.desk.coordinator.watch(["MSFT"], 10_000)
+    watching.broker.market["MSFT"] = Decimal(9)
+    watching.passes(0.5)
+    assert "MSFT" in watching.broker.quote_calls[0]
+
+
+def test_quotes_that_could_not_be_read_keep_their_turn(watching: Stage) -> None:
+    for _ in range(40):
+        watching.passes(2.0)  # by now they are read once a minute
+    watching.broker.quote_calls.clear()
+    watching.broker.fails = {"quotes"}
+    watching.passes(60.0)
+    assert watching.broker.quote_calls == [], "the broker is away"
+    watching.broker.fails = set()
+    watching.passes(4.0)
+    assert [set(call) for call in watching.broker.quote_calls] == [{"AAPL", "BTCUSD"}]
+
+
 def test_without_its_stream_a_kind_is_read_at_every_pass(watching: Stage) -> None:
     watching.hear("AAPL", "BTCUSD")
     watching.streams.drop(STOCKS)

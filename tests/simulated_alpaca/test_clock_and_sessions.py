@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
 from stealer.simulated_alpaca import MarketClock, nyse
 from stealer.simulated_alpaca.clock import parse_instant
+from stealer.simulated_alpaca.market import Market
+from tests.simulated_alpaca.bench import FlatMarket
 
 
 def test_the_text_form_says_when_it_was_and_how_fast() -> None:
@@ -67,3 +70,23 @@ def test_the_next_session_skips_the_weekend_and_the_holiday() -> None:
     found = nyse.next_session(parse_instant("2024-01-12T22:00:00Z"))
     assert found.day == date(2024, 1, 16)
     assert nyse.last_close(found.open) == parse_instant("2024-01-12T21:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("when", "traded"),
+    [
+        ("2024-01-05T13:00:00Z", "2024-01-05T13:00:00Z"),
+        ("2024-01-06T00:59:59Z", "2024-01-06T00:59:59Z"),
+        ("2024-01-06T01:00:00Z", "2024-01-06T01:00:00Z"),
+        ("2024-01-08T08:59:59Z", "2024-01-06T01:00:00Z"),
+        ("2024-01-16T08:00:00Z", "2024-01-13T01:00:00Z"),
+    ],
+)
+def test_a_stocks_quote_is_of_extended_hours_and_a_coins_of_any_moment(
+    when: str, traded: str
+) -> None:
+    market = Market(FlatMarket(), Decimal(10), parse_instant(when))
+    stock, coin = market.quote("AAPL"), market.quote("BTC/USD")
+    assert stock
+    assert coin
+    assert (stock.when, coin.when) == (parse_instant(traded), parse_instant(when))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import msgpack
@@ -152,6 +153,25 @@ def test_a_market_at_rest_is_quoted_again_while_it_is_open() -> None:
         found[moment] = {what: heard.count(what) for what in heard}
     coin, stock = ("quotes", "BTC/USD"), ("quotes", "AAPL")
     assert list(found.values()) == [{coin: 4, stock: 4}, {coin: 4}], "every 5 s, without a trade"
+
+
+def test_who_listens_again_hears_the_next_change_only() -> None:
+    now = steady_clock()
+    exchange = make_world(
+        FlatMarket(), ExchangeConfig(), MarketClock.starting(0.0, 1.0), now
+    ).exchange
+    feed = Feed(exchange, 0.25)
+
+    def listen(*symbols: str, at: float) -> int:
+        feed.remember(symbols)
+        return len(list(feed.news(symbols, at)))
+
+    assert listen("BTC/USD", at=0) == 0
+    assert listen(at=1) == 0
+    exchange.market.pin("BTC/USD", Decimal(77))
+    assert listen("BTC/USD", at=60) == 0, "neither the change that it missed nor a quote at rest"
+    exchange.market.pin("BTC/USD", Decimal(78))
+    assert listen("BTC/USD", at=61) == 3, "a quote, a trade and a book"
 
 
 # --- the protocol itself ------------------------------------------------------------------------
