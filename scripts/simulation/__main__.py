@@ -21,10 +21,16 @@ SHOWN = 20
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--seeds", type=click.IntRange(min=1), default=1000, show_default=True)
-@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many runs."
+)
+@click.option(
+    "--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of those."
+)
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Default: processors.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Result file."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Only this one.")
 @click.option("--trace", is_flag=True, help="With --seed: every call, effect and fault.")
 @click.option("--shrink", "smaller", is_flag=True, help="With --seed: the smallest failing run.")

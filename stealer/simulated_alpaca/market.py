@@ -51,7 +51,7 @@ class Market:
         return mid
 
     def quote(self, symbol: str) -> Quote | None:
-        """Bid and ask, or None before the symbol's first price. Off hours no stock is quoted anew."""
+        """Bid and ask, or None before the first price. Out of hours no stock is quoted anew."""
         if symbol not in self._quotes:
             mid = self.mid(symbol)
             made = self.now if "/" in symbol else nyse.last_traded(self.now)
