@@ -137,7 +137,7 @@ def _stale(world: Any, fault: Fault) -> None:
 
 def _equity(world: Any, fault: Fault) -> None:
     world.venue.change_equity(-int(world.venue.equity * fault.size))
-    world.judge.note_slack()
+    world.judge.allowance.note()
 
 
 def _cancels_stick(world: Any, fault: Fault) -> None:
@@ -214,7 +214,7 @@ def _sell(world: Any, symbol: str, qty: int, cost: int, crypto: bool, *, ours: b
     if order:
         world.venue.fill(order, qty)
         world.venue.fills[-1].ours = ours
-        world.judge.note_slack()
+        world.judge.allowance.note()
 
 
 def _exit(world: Any, fault: Fault) -> None:

@@ -6,14 +6,15 @@ tables, and what happened before is remembered by the judge itself.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scripts.simulation.allowance import Allowance
 from scripts.simulation.client import READS
-from scripts.simulation.venue import LONGEST_LAG_US, Order, Venue
+from scripts.simulation.venue import Order
 
 SEPARATOR = "\x1f"
 JUDGED = frozenset({"acquire", "topup", "launch", "certify"})  # by their replies as well
@@ -38,29 +39,6 @@ class Violation:
         return f"invariant {self.invariant} at {self.at:.3f} s: {self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What is not for us of one pool, in dollars: what live buys may cost, and positions."""
-
-    orders: int
-    positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """What the account was at one moment: its equity, and what others held of each pool."""
-
-    at: int
-    equity: int
-    total: _Held
-    crypto: _Held  #: people's cryptos and stocks
-    our_stocks: int  #: dollars in stocks of ours, which are none of the crypto pool's
-
-    def others(self, crypto_only: bool) -> _Held:
-        """What is not for us, of everything or of the crypto pool."""
-        return self.crypto if crypto_only else self.total
-
-
 class Judge:
     """Watches one run. *world* has kernel, venue, server, settings, prefix."""
 
@@ -70,7 +48,7 @@ class Judge:
         self.counts: Counter[str] = Counter()
         self._check = _sums(world.runtime)
         self._evicting = world.runtime.table()
-        self._slack: deque[_Limits] = deque()
+        self.allowance = Allowance(world)
         self._requests: dict[str, str] = {}
         self.steals: dict[str, int] = {}
         self._victims: set[str] = set()
@@ -81,11 +59,6 @@ class Judge:
         self._no_steals_until = 0
         self._steals_since_loss: set[str] = set()
         self._trusted: dict[str, int] = {}
-        #: How long the figures that a decision was made by may be old when its order arrives.
-        s = world.settings
-        self._window_us = int(
-            (s.account_stale_seconds + s.reserve_seconds + s.trust_seconds + 5.0) * 1e6
-        )
 
     def found(self, invariant: int, text: str) -> None:
         """A violation."""
@@ -196,88 +169,21 @@ class Judge:
     def on_arrival(self, order: Order) -> None:
         """An order became live: the cap, and one order a slot."""
         if not order.ours:
-            self.note_slack()
+            self.allowance.note()
             return
-        venue, now = self.world.venue, self.world.kernel.now
-        while len(self._slack) > 1 and self._slack[1].at <= now - self._window_us:
-            self._slack.popleft()
-        # Equity, orders and positions are of different ages in one reading of the account.
-        equity = max(entry.equity for entry in self._slack)
-        for crypto_only in (False, True):
-            if crypto_only and not order.crypto:
-                continue
-            used = self._ours(crypto_only)
-            allowed = (equity if crypto_only else 2 * equity) - self._least_others(crypto_only)
+        for crypto_only in (False, True)[: 1 + order.crypto]:
+            used, allowed = self.allowance.ours(crypto_only), self.allowance.most(crypto_only)
             if used > allowed:
                 pool = "crypto" if crypto_only else "total"
                 self.found(1, f"{pool}: {used} used with {order.client_id}, {allowed} allowed")
         slot = (order.symbol, order.side, order.client_id.rsplit("_", 1)[1])
         same = [
             o.client_id
-            for o in venue.orders.values()
+            for o in self.world.venue.orders.values()
             if o.live and o.ours and (o.symbol, o.side, o.client_id.rsplit("_", 1)[1]) == slot
         ]
         if len(same) > 1:
             self.found(2, f"{len(same)} live orders in one slot: {', '.join(same)}")
-
-    def _least_others(self, crypto_only: bool) -> int:
-        """The least that a reading within the window can have found others to hold.
-
-        Positions are read after the orders, a lag later: what fills in between is in both, never
-        in neither; what a person orders after the first and sells before the second is in neither.
-        A fill of ours may be missing from positions that have a person's later sale already.
-        """
-        found, orders = [], self._slack[0].others(crypto_only).orders
-        for number, entry in enumerate(self._slack):
-            held = entry.others(crypto_only)
-            orders = min(orders, held.orders)
-            found.append(orders + held.positions + crypto_only * self._least_stocks(number))
-        return min(found)
-
-    def _least_stocks(self, number: int) -> int:
-        """Dollars in stocks of ours, as positions may have shown them when entry *number* began."""
-        entries, since = list(self._slack), self._slack[number].at - LONGEST_LAG_US
-        least = entries[number].our_stocks
-        while number > 0 and entries[number].at > since:
-            number -= 1
-            least = min(least, entries[number].our_stocks)
-        return least
-
-    def _ours(self, crypto_only: bool) -> int:
-        venue: Venue = self.world.venue
-        live = sum(
-            o.rest
-            for o in venue.orders.values()
-            if o.ours and o.live and (o.crypto or not crypto_only)
-        )
-        return live + self._positions(True, crypto_only)
-
-    def _positions(self, ours: bool, crypto_only: bool) -> int:
-        venue: Venue = self.world.venue
-        return sum(f.cost for f in venue.fills if f.ours is ours and (f.crypto or not crypto_only))
-
-    def note_slack(self) -> None:
-        """What the limits leave for us now: equity, foreign orders or our own positions changed."""
-        venue = self.world.venue
-        total, crypto = (
-            _Held(
-                sum(
-                    o.rest
-                    for o in venue.orders.values()
-                    if not o.ours and o.live and o.side == "buy" and (o.crypto or not only)
-                ),
-                self._positions(False, only),
-            )
-            for only in (False, True)
-        )
-        stocks = {
-            whose: sum(f.cost for f in venue.fills if not f.crypto and f.ours is whose)
-            for whose in (False, True)
-        }
-        crypto = replace(crypto, positions=crypto.positions + stocks[False])
-        self._slack.append(
-            _Limits(self.world.kernel.now, venue.equity, total, crypto, stocks[True])
-        )
 
     def on_delete(self, sender: str, order: Order) -> None:
         """A DELETE arrived: who cancels another's order has a recorded cause."""
@@ -313,22 +219,6 @@ class Judge:
             self._lost_at = None
 
     # ---- at rest
-
-    def free(self) -> tuple[int, int]:
-        """Dollars free in the total and the crypto pool, by the broker's truth."""
-        self.note_slack()
-        now, venue = self._slack[-1], self.world.venue
-        free = (
-            2 * now.equity - now.total.orders - now.total.positions - self._ours(False),
-            now.equity
-            - now.crypto.orders
-            - now.crypto.positions
-            - now.our_stocks
-            - self._ours(True),
-        )
-        if venue.strict:
-            free = (min(free[0], venue.power()), min(free[1], venue.cash_left()))
-        return free
 
     def excused(self, watcher: Any, now: float) -> bool:
         """It pauses after the broker refused it, or its slot does: it is not ready."""

@@ -80,7 +80,7 @@ class World:
             kernel, scenario.seed, scenario.equity, scenario.strict, scenario.lag_us,
             Hooks(self._arrived, self._changed),
         )  # fmt: skip
-        self.judge.note_slack()
+        self.judge.allowance.note()
         self.broker_down = False
         self.account_lag_us = 0
         self.exits_from = 0
@@ -182,7 +182,7 @@ class World:
         events.end(self)
         for entry in self.scenario.entries:
             self.set_quote(entry, NEAR)
-        self.judge.note_slack()
+        self.judge.allowance.note()
 
     # ---- coming to rest (invariant 8) and ending (invariant 5)
 
@@ -190,7 +190,7 @@ class World:
         """Watchers that are ready, whose order would fit, and that have none."""
         found = []
         live = {o.symbol for o in self.venue.orders.values() if o.ours and o.live}
-        free = self.judge.free()
+        free = self.judge.allowance.free()
         for name, watcher in self.watchers.items():
             entry = self.entries[name]
             process = self.processes[name]
@@ -361,7 +361,7 @@ class World:
             wait = max(wait, self.exits_from - self.kernel.now)
             self.kernel.after(wait, lambda: events.sell_held(self, entry))
         if not order.ours or (not order.crypto and what.startswith("filled")):
-            self.judge.note_slack()
+            self.judge.allowance.note()
 
     # ---- calls and their faults
 
