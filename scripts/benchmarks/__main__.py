@@ -11,14 +11,41 @@ from typing import Any
 import click
 
 from scripts.benchmarks import contention, decision, fleet, latency
-from stealer.embedded import EmbeddedServer
+from scripts.demonstration.stage import StageError
+from stealer.embedded import EmbeddedServer, EmbeddedServerError
 
 #: Figures are ratios to a script that writes nothing, so the log is flushed to disk once a second
 #: here: with a flush at each write (redis.conf) the disk would be measured.
 FSYNC = ("--appendfsync", "everysec")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Counts(click.ParamType[list[int]]):
+    """Whole numbers from 1, with commas between them."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[int]:
+        """The numbers; a usage error for anything else."""
+        texts = str(value).split(",")
+        if not all(text.strip().isdecimal() and int(text) > 0 for text in texts):
+            self.fail(f"{value!r} is not a list like 10,1000 of whole numbers from 1", param, ctx)
+        return [int(text) for text in texts]
+
+
+class _Bench(click.Group):
+    """Says in a sentence what could not be set up."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (StageError, EmbeddedServerError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Bench, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Performance as ratios: the machine's speed cancels out, its noise mostly."""
 
@@ -26,18 +53,21 @@ def main() -> None:
 @main.command("decision")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--rounds", type=click.IntRange(min=20), default=400, show_default=True)
-@click.option("--sizes", default="10,1000,100000", show_default=True, help="Open orders.")
+@click.option(
+    "--sizes", type=_Counts(), default="10,1000,100000", show_default=True, help="Open orders."
+)
 @click.option("--seconds", type=float, default=5.0, show_default=True, help="Each contention run.")
 @click.option("--processes", type=click.IntRange(1, 64), default=16, show_default=True)
-def decide(json_file: Path | None, rounds: int, sizes: str, seconds: float, processes: int) -> None:
+def decide(
+    json_file: Path | None, rounds: int, sizes: list[int], seconds: float, processes: int
+) -> None:
     """acquire granted, denied and stealing; and 16 processes against redis-py's Lock."""
-    counts = [int(size) for size in sizes.split(",")]
     with (
         tempfile.TemporaryDirectory() as directory,
         EmbeddedServer.start(Path(directory), extra=FSYNC) as server,
     ):
-        click.echo(f"loading {', '.join(f'{n:,}' for n in counts)} open orders ...", err=True)
-        alone = decision.measure(server.url, counts, rounds)
+        click.echo(f"loading {', '.join(f'{n:,}' for n in sizes)} open orders ...", err=True)
+        alone = decision.measure(server.url, sizes, rounds)
         for line in decision.lines(alone):
             click.echo(line)
         click.echo(f"{processes} processes contending for {seconds:g} s each way ...", err=True)
@@ -89,4 +119,4 @@ def _write(file: Path | None, result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/bench")

@@ -132,4 +132,4 @@ def _run(topology: str, parts: int, directory: Path, options: dict[str, Any]) ->
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/chaos")

@@ -367,4 +367,4 @@ def print_summary(summary: dict[str, Any], troubles: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/demo")

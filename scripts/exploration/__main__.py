@@ -105,4 +105,4 @@ def _finish(found: dict[str, Any], json_file: Path | None, surprises: int) -> No
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/explore")

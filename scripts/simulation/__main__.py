@@ -108,4 +108,4 @@ def _one(scenario: Scenario, *, trace: bool, smaller: bool) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/simulate-faults")
