@@ -37,9 +37,9 @@ LONGEST_LOOK_SECONDS = 1.0
 #: Seconds after which a DELETE that had no effect is sent again.
 REPEAT_CANCEL_SECONDS = 3.0
 
-#: Seconds after a refusal for want of buying power before the one repeat: Alpaca frees what a
-#: confirmed cancel held a moment late (ALPACA.md).
-SETTLE_SECONDS = 0.5
+#: Pauses in seconds between a refusal for want of buying power and its repeats: Alpaca frees what a
+#: confirmed cancel held a moment late (ALPACA.md), and a price does not wait.
+SETTLE_SECONDS = (0.1, 0.4)
 
 #: Seconds that arming the fence may take. A process that was stopped meanwhile has armed it too
 #: late, and sends nothing.
@@ -270,11 +270,14 @@ class Entries:
     ) -> EntryResult:
         """The POST of a launched claim, and the right answer to each of the four outcomes."""
         result = self._post(claim, how, trusted_until)
-        # Whoever's cancel freed it, the broker may still hold what the ledger has given to us.
-        settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING
-        repeated = settling and self._surely_absent(claim)
-        if repeated:
-            self.sleep(SETTLE_SECONDS)
+        repeated = False
+        for pause in SETTLE_SECONDS:
+            # Whoever's cancel freed it, the broker may still hold what the ledger has given to us.
+            settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING
+            if not (settling and self._surely_absent(claim)):
+                break
+            repeated = True
+            self.sleep(pause)
             result = self._post(claim, how, trusted_until)
         if result.outcome is Outcome.CONFIRMED and result.order:
             return self._opened(claim, result.order, stolen)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
@@ -31,6 +32,12 @@ log = logging.getLogger(__name__)
 
 #: Seconds between prunings of what has expired.
 PRUNE_SECONDS = 5.0
+
+
+class _Listed(NamedTuple):
+    orders: tuple[BrokerOrder, ...]
+    #: Claims whose orders were at the broker before.
+    listable: frozenset[str]
 
 
 class Keeper:
@@ -76,7 +83,7 @@ class Keeper:
         self._sweeper = Sweeper(coordinator, broker, self._reconciler, monotonic)
         self._certifier = Certifier(coordinator, broker, monotonic)
         self._prune_at = float("-inf")
-        self._orders: tuple[BrokerOrder, ...] | None = None
+        self._listed: _Listed | None = None
         self._exits_told = False
         self._complaints: dict[str, str] = {}
 
@@ -115,7 +122,7 @@ class Keeper:
             certified = self._guarded("certification", lambda: self._certifier.certified(term))
             if certified and self._guarded("recount", lambda: self._recount(term)):
                 self._guarded("session", lambda: self._feeds.publish_session(term))
-                self._orders = None
+                self._listed = None
                 if self._streaming.account_due():
                     published = self._guarded("account", lambda: self._account(term))
                     if self._guarded("orders", self._mend) and published:
@@ -149,8 +156,9 @@ class Keeper:
         """
         began_at = self._monotonic()
         sequence = self.coordinator.begin_snapshot(term)
+        listable = self._reconciler.listable()
         snapshot = self._broker.snapshot(self._wait_for_positions)
-        self._orders = snapshot.orders
+        self._listed = _Listed(snapshot.orders, listable)
         account = self.coordinator.settings.account
         for warning in snapshot.warnings:
             log.warning("%s", warning)
@@ -192,9 +200,10 @@ class Keeper:
 
         False when something is left for the next pass.
         """
-        if self._orders is None:
+        if self._listed is None:
             return False
-        return self._reconciler.mend(self._orders, self.coordinator.claims())
+        orders, listable = self._listed
+        return self._reconciler.mend(orders, self.coordinator.claims(), listable=listable)
 
     def _guarded(self, what: str, step: Callable[[], bool | None]) -> bool:
         """Run one step; a failure of the broker is said once and ends the step only.

@@ -6,7 +6,8 @@ when it is compared. What is repaired here (PROTOCOL, "Transitions"):
 - an order with our prefix and no claim is condemned: counted in full, then canceled; before the
   snapshot is published, since foreign exposure does not count it either;
 - a claim whose order is of another quantity or limit than it says is corrected, also before that;
-- a claim whose order the list does not show is looked up, and closed if the order is over;
+- a claim whose order the list does not show, and could have shown, is looked up, and closed if the
+  order is over;
 - a claim whose order shows new fills, or shows at all while launching, is confirmed.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
@@ -55,6 +56,10 @@ class Reconciler:
         self._looked_up: dict[str, int] = {}
         self._count = 0
 
+    def listable(self) -> frozenset[str]:
+        """Ids of claims whose orders a list that is read from now on shows, unless they end."""
+        return frozenset(c.id for c in self._coordinator.claims().values() if c.state in AT_BROKER)
+
     def condemn_strays(
         self, orders: Iterable[BrokerOrder], claims: dict[str, Claim], term: int
     ) -> bool:
@@ -90,10 +95,19 @@ class Reconciler:
         except (ClaimGone, WrongState) as error:  # it ended meanwhile
             log.debug("%s", error)
 
-    def mend(self, orders: Iterable[BrokerOrder], claims: dict[str, Claim]) -> bool:
+    def mend(
+        self,
+        orders: Iterable[BrokerOrder],
+        claims: dict[str, Claim],
+        *,
+        listable: Collection[str],
+    ) -> bool:
         """Compare the listed open *orders* with *claims*, which were read after the list.
 
         False when there were more to look up than one pass may.
+
+        :param listable: the ids of claims whose orders were at the broker before the list was
+            read. That another is not listed says nothing, and costs no look-up.
 
         :raises BrokerError: a look-up failed; the next pass goes on.
         """
@@ -105,7 +119,11 @@ class Reconciler:
             self.endings.seen(claim)
             if claim.state is State.LAUNCHING or order.filled_qty > claim.filled_qty:
                 self._confirm(claim, order)
-        absent = [c for c in claims.values() if c.state in AT_BROKER and c.id not in listed]
+        absent = [
+            c
+            for c in claims.values()
+            if c.state in AT_BROKER and c.id in listable and c.id not in listed
+        ]
         self._looked_up = {i: n for i, n in self._looked_up.items() if i in claims}
         self.endings.forget_but(claims)
         absent.sort(key=lambda claim: self._looked_up.get(claim.id, 0))

@@ -11,6 +11,7 @@ from tests.entry.scripted import CONFIRM, LOST, LYING, VANISHED
 from tests.entry.stage import THIEF_USD, VICTIM_USD, Stage
 
 NO_POWER = "insufficient_buying_power"
+REPEATS = len(SETTLE_SECONDS)
 
 
 def test_refused_and_unknown_to_the_broker_is_given_back(stage: Stage) -> None:
@@ -141,41 +142,42 @@ def test_a_refusal_that_no_look_up_confirms_frees_nothing(stage: Stage) -> None:
 # ---- the cancel that is still settling at the broker
 
 
-def test_no_power_after_a_steal_is_tried_once_more_with_the_same_id(stage: Stage) -> None:
+@pytest.mark.parametrize("repeats", range(1, REPEATS + 1))
+def test_no_power_after_a_steal_is_tried_again_with_the_same_id(stage: Stage, repeats: int) -> None:
     stage.rest("MSFT")
     before = stage.clock.time()
-    stage.broker.answers = [NO_POWER, CONFIRM]
+    stage.broker.answers = [NO_POWER] * repeats + [CONFIRM]
 
     result = stage.steal()
 
     assert result.ending is Ending.OPEN
     assert result.claim
-    assert stage.broker.posted[1:] == [result.claim.id] * 2
-    assert stage.clock.time() - before == pytest.approx(SETTLE_SECONDS)
+    assert stage.broker.posted[1:] == [result.claim.id] * (1 + repeats)
+    assert stage.clock.time() - before == pytest.approx(sum(SETTLE_SECONDS[:repeats]))
     stage.assert_charged(THIEF_USD)
 
 
-def test_no_power_twice_is_a_refusal_and_a_cooldown(stage: Stage) -> None:
+def test_no_power_that_lasts_is_a_refusal_and_a_cooldown(stage: Stage) -> None:
     stage.rest("MSFT")
-    stage.broker.answers = [NO_POWER, NO_POWER, CONFIRM]
+    stage.broker.answers = [NO_POWER] * (1 + REPEATS) + [CONFIRM]
 
     result = stage.steal()
 
     assert (result.ending, result.reason) == (Ending.REFUSED, NO_POWER)
-    assert len(stage.broker.posted) == 3
+    assert len(stage.broker.posted) == 2 + REPEATS
     stage.assert_nothing_left()
     assert stage.steal().reason == "cooldown"
 
 
-def test_no_power_without_a_steal_is_tried_once_more_too_but_costs_no_cooldown(
+def test_no_power_without_a_steal_is_tried_again_too_but_costs_no_cooldown(
     stage: Stage,
 ) -> None:
-    stage.broker.answers = [NO_POWER, NO_POWER, CONFIRM]
+    stage.broker.answers = [NO_POWER] * (1 + REPEATS) + [CONFIRM]
 
     result = stage.open("AAPL", 1.0, 1_000)
 
     assert (result.ending, result.reason) == (Ending.REFUSED, NO_POWER)
-    assert len(stage.broker.posted) == 2, "another's cancel may still be settling at the broker"
+    assert len(stage.broker.posted) == 1 + REPEATS, "another's cancel may still be settling"
     stage.assert_nothing_left()
     assert stage.open("AAPL", 1.0, 1_000).ending is Ending.OPEN
 

@@ -11,7 +11,7 @@ from stealer.broker.interface import BrokerUnavailable
 from stealer.evidence import CancelResult
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.reconcile import LOOKUPS_A_PASS
-from stealer.model import State
+from stealer.model import Claim, State
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker, held, launched, opened
 
@@ -219,6 +219,23 @@ def test_look_ups_are_bounded_and_every_claim_has_its_turn(
 
     assert desk.state(last) == "gone"
     assert {desk.state(c) for c in claims[:-1]} == {"open"}  # a 404 frees nothing
+
+
+def test_an_order_newer_than_the_list_is_not_looked_up(
+    desk: Desk, keeper: Keeper, broker: AccountBroker
+) -> None:
+    """It could not be listed, so that its absence says nothing; a look-up is a request."""
+    newer: list[Claim] = []
+    broker.after_orders = lambda: newer.append(opened(desk, broker))
+    keeper.run_once()
+    assert broker.lookups == []
+
+    broker.after_orders = lambda: None
+    broker.end()
+    keeper.run_once()
+
+    assert broker.lookups == [newer[0].id]
+    assert desk.state(newer[0]) == "gone"
 
 
 def test_a_claim_without_any_order_is_said_once(

@@ -13,7 +13,7 @@ RULES: dict[str, str] = {
     "post_fence": "a POST is not written once the trust in its launch has passed",
     "not_found_is_no_evidence": "(M) a 404 frees a launched claim only after the quarantine",
     "deficit_blocks_launch": "(M) launch needs free >= 0: an equity drop stops what was funded",
-    "retry_refused": "a first refusal for want of power is sent once more, with the same id",
+    "retry_refused": "what is refused for want of power is sent again, with the same id",
     # ---- stealing
     "only_open_victims": "(M) only `open` claims are victims",
     "irrevocable": "(M) `evicting` never becomes `open` again",

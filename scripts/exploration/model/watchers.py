@@ -163,9 +163,9 @@ def _out(model: Model, world: World, w: int) -> Iterator[Step[World]]:
         return
     if order.state == REFUSED:
         if "retry_refused" in model.rules and not order.retried and model.scope.slow_release:
-            if not any(o.held for o in world.orders):  # the pause outlasts the broker's
-                again = world.order(i, state=WIRE, retried=True)
-                yield Step(MUST, f"w{w} sends POST c{i} once more", again)
+            early = any(o.held for o in world.orders)  # the last pause outlasts the broker's
+            again = world.order(i, state=WIRE, retried=not early)
+            yield Step(MUST, f"w{w} sends POST c{i} again", again)
             return
         gone = world
         if claim.state in (LAUNCHING, RESERVED):
