@@ -1,7 +1,8 @@
 --[[ condemn: an order with our prefix that the ledger does not know: count it, then cancel it.
 
 Guarantee: charged in full at once, even below zero, as an evicting claim without an heir; it frees
-only what the broker reports as terminal. By the keeper; safe to repeat.
+only what the broker reports as terminal. Its slot is free for no other order before. By the keeper;
+safe to repeat.
 
 KEYS 1 account prefix
 ARGV term, claim, slot, symbol, side, strategy, crypto, qty, limit, need, filled qty, filled, order id
@@ -35,6 +36,7 @@ redis.call('HSET', K.claim(id), 'slot', slot, 'symbol', symbol, 'side', side, 's
     'absorbed', int(absorbed), 'cause', 'condemned', 'by', 'keeper', 'evicted_ms', int(NOW),
     'filled', int(filled), 'filled_qty', filled_qty)
 redis.call('ZADD', K.claims, int(NOW), id)
+enter_slot(slot, id)
 redis.call('ZADD', K.heirless, int(NOW), id)
 if filled > absorbed then redis.call('ZADD', K.unabsorbed, int(NOW), id) end
 save_ledger()

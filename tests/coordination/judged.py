@@ -50,7 +50,7 @@ class Judged(RuleBasedStateMachine):
             if held.state == "evicting":
                 assert claim.cause, claim
         slots = self.client.hgetall(self.keys.slots)
-        assert slots == {c.slot: c.id for c in self.oracle.owned() if c.state != "closed"}
+        assert slots == self.oracle.slots()
 
     @invariant()
     def nothing_at_the_broker_is_uncounted(self) -> None:

@@ -112,7 +112,7 @@ class Desks(Feeds):
         settle: bool,
     ) -> None:
         """A thief at its limit while everybody else is far away; perhaps to its very end."""
-        taken = {claim.slot for claim in self.oracle.owned() if claim.state != "closed"}
+        taken = self.oracle.slots()
         slots = [slot for slot in SLOTS if "|".join(slot) not in taken]
         if not slots:
             return
@@ -122,7 +122,7 @@ class Desks(Feeds):
         if lift:
             self.lift_cooldowns()
         self.acquire(slot, units, pnl, "normal", False, 1, True, "far")
-        held = next((c for c in self.oracle.owned() if c.slot == "|".join(slot)), None)
+        held = next((c for c in self.oracle.claims.values() if c.slot == "|".join(slot)), None)
         if not settle or not held or held.state != "reserved":
             return
         for place, victim in enumerate(self.oracle.pending(held)):

@@ -92,7 +92,7 @@ class Oracle:
     def acquire(self, wish: Wish) -> Answer:
         """What `acquire` must answer; nothing is changed."""
         wish.pnl = self.forecasts.get(wish.member, wish.pnl)
-        if any(c.slot == wish.slot and c.state != "closed" for c in self.owned()):
+        if wish.slot in self.slots():
             return Answer({"duplicate"})
         if self.halted:
             return Answer({"halted"})
@@ -139,9 +139,13 @@ class Oracle:
             return "overdrawn"
         return "ok"
 
-    def owned(self) -> list[Held]:
-        """Claims that hold a slot: condemned ones never had an owner."""
-        return [claim for claim in self.claims.values() if claim.strategy != "stray"]
+    def slots(self) -> dict[str, str]:
+        """Who holds each slot: the first of its claims whose order may live."""
+        holders: dict[str, str] = {}
+        for claim in self.claims.values():
+            if claim.state != "closed":
+                holders.setdefault(claim.slot, claim.id)
+        return holders
 
     def pending(self, thief: Held) -> list[str]:
         return [v for v in thief.victims if v in self.claims and self.claims[v].heir == thief.id]

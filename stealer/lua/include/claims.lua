@@ -49,6 +49,35 @@ local function charged(c)
   return amount, amount * c.weight.crypto
 end
 
+-- The live claims from one on, each behind the last in line for their slot. Bounded: what somebody else
+-- wrote may go round in a circle.
+local function in_line(id)
+  local left = 16
+  return function()
+    local this = id
+    if not this or this == '' or left == 0 then return nil end
+    local c = redis.call('HMGET', K.claim(this), 'state', 'behind')
+    id, left = c[2], left - 1
+    return c[1] and c[1] ~= 'closed' and this or nil
+  end
+end
+
+-- The slot is this claim's, at once or when those before it have ended: whoever holds it, nobody else
+-- may enter while an order lives. `gone` is ending just now, and in line no more.
+local function enter_slot(slot, id, gone)
+  local last
+  for before in in_line(redis.call('HGET', K.slots, slot)) do
+    if before == id then return end
+    if before == gone then break end
+    last = before
+  end
+  if last then
+    redis.call('HSET', K.claim(last), 'behind', id)
+  else
+    redis.call('HSET', K.slots, slot, id)
+  end
+end
+
 -- Read every key that may not exist yet, before the first write: in a cluster a migrating slot then
 -- refuses the script before anything has changed (PROTOCOL, "Cooldowns and fights"). Elsewhere no
 -- key can be refused, and the reads would only cost.
@@ -57,6 +86,9 @@ local function touch(c)
   redis.call('EXISTS', K.slots, K.claims, K.open, K.heirless, K.deadlines, K.beats, K.unabsorbed,
       K.waiters, K.waiting, K.counters, K.decisions, K.audit)
   if not c then return end
+  for _, first in ipairs({redis.call('HGET', K.slots, c.slot) or '', c.behind or ''}) do
+    for _ in in_line(first) do end
+  end
   redis.call('EXISTS', K.claim(c.id), K.ended(c.id), K.wake(c.slot), K.refused(c.slot),
       K.fills(c.ticket or ''))
   local heir = c.heir and c.heir ~= '' and redis.call('HGET', K.claim(c.heir), 'slot')
@@ -133,8 +165,8 @@ local function undraw(c)
   L.next_margin, L.next_cash = math.max(L.next_margin - margin, 0), math.max(L.next_cash - cash, 0)
 end
 
--- Out of every index that speaks of live claims; the slot is free from here on. Besides `beats`, a live
--- claim is in one index, which its state tells.
+-- Out of every index that speaks of live claims; the slot is free from here on, or that of the next in
+-- line. Besides `beats`, a live claim is in one index, which its state tells.
 local function unindex(c)
   if c.state ~= 'closed' then
     local index = K.deadlines
@@ -143,6 +175,11 @@ local function unindex(c)
     redis.call('ZREM', K.beats, c.id)
   end
   if redis.call('HGET', K.slots, c.slot) == c.id then redis.call('HDEL', K.slots, c.slot) end
+  if c.behind then
+    redis.call('HDEL', K.claim(c.id), 'behind')
+    local following = in_line(c.behind)()
+    if following then enter_slot(c.slot, following, c.id) end
+  end
 end
 
 -- The claim holds nothing any more and can never reach the broker again.

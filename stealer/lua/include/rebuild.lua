@@ -17,8 +17,9 @@ local function listed_orders(list, from)
     -- What is left of a claim that no index knows counts nowhere: it is made again.
     o.claim = redis.call('ZSCORE', K.claims, o.id) and load_claim(o.id)
     local holder = redis.call('HGET', K.slots, o.slot)
-    if holder ~= o.id and holder and redis.call('EXISTS', K.claim(holder)) == 1 then
-      o.holder = holder
+    if holder and holder ~= o.id then
+      local kept = redis.call('HMGET', K.claim(holder), 'state', 'cause')
+      if kept[2] == 'condemned' then o.before = holder elseif kept[1] then o.holder = holder end
     end
     orders[#orders + 1] = o
   end
@@ -59,6 +60,7 @@ local function adopt_order(o)
       'fence', int(L.epoch + 1) .. '.' .. int(next_sequence()), 'state', 'launching',
       'created_ms', o.created_ms, 'opened_ms', int(NOW), 'steal_id', '', 'ticket', '')
   redis.call('HSET', K.slots, o.slot, o.id)
+  if o.before then enter_slot(o.slot, o.before) end
   redis.call('ZADD', K.claims, o.created_ms, o.id)
   redis.call('ZADD', K.beats, int(NOW), o.id)
   audit('rebuild', o.id, 'keeper', 'order ' .. o.order_id .. ' had lost its claim')

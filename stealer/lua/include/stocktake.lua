@@ -138,7 +138,8 @@ local function goes_before(c, other, holder)
   return num(c.created_ms) > num(other.created_ms)
 end
 
--- One claim for each slot. What is open beside it is condemned: counted until its order is over.
+-- One claim for each slot. What is open beside it is condemned: counted until its order is over, and in
+-- line for the slot, so that nobody else enters before.
 local function share_slots(claims, holders)
   local first, by_id = {}, {}
   for _, c in ipairs(claims) do
@@ -159,6 +160,9 @@ local function share_slots(claims, holders)
       count('condemned_total')
       audit('condemn', c.id, 'keeper', 'claim ' .. first[c.slot].id .. ' holds its slot')
     end
+  end
+  for _, c in ipairs(claims) do
+    if c.state ~= 'closed' and c.cause == 'condemned' then enter_slot(c.slot, c.id) end
   end
 end
 
