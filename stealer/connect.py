@@ -154,16 +154,24 @@ def connect_broker(
     budget: CallBudget | None = None,
     *,
     patience: float = PATIENCE_SECONDS,
+    answer_seconds: float | None = None,
     tell: Callable[[str], object] | None = None,
 ) -> AlpacaBroker:
     """The account's broker; nothing is sent yet, and alpaca-py is loaded at the first call.
 
     :param budget: the requests its account has left; None: every call goes out.
     :param patience: seconds a read may wait for it; :param tell: is told of each wait.
+    :param answer_seconds: for connecting, and for an answer, to a read that is not worth a repeat;
+        None: the usual bounds.
     :raises BrokerMisconfigured: keys are missing, or the address does not go with paper or live.
     """
-    from stealer.broker.alpaca import AlpacaBroker
+    from stealer.broker.alpaca import DEFAULT_RETRIES, DEFAULT_TIMEOUTS, AlpacaBroker
+    from stealer.broker.retries import ReadRetries
+    from stealer.broker.transport import Timeouts
 
+    timeouts, retries = DEFAULT_TIMEOUTS, DEFAULT_RETRIES
+    if answer_seconds is not None:
+        timeouts, retries = Timeouts(answer_seconds, answer_seconds), ReadRetries(attempts=1)
     return AlpacaBroker(
         settings.alpaca_key_id,
         settings.alpaca_secret_key,
@@ -171,6 +179,8 @@ def connect_broker(
         live=settings.is_live,
         trading_url=settings.alpaca_url or None,
         data_url=settings.alpaca_data_url or None,
+        timeouts=timeouts,
+        retries=retries,
         stock_feed=settings.stock_feed,
         call_budget=budget,
         patience=patience,

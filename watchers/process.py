@@ -27,6 +27,7 @@ from watchers.plan import PlanProcess
 from watchers.plan_exit import PlanExit
 from watchers.plan_file import PlanFile
 from watchers.rehearsal import rehearse
+from watchers.shared_rules import keep_rules
 from watchers.status import Phase
 from watchers.status_file import StatusFile
 from watchers.task import EntryTask
@@ -176,6 +177,7 @@ def run_plan(
         preload()
         if plan.entries:
             rehearse(plan.entries[0].task.intent, settings)
+            keep_rules((entry.task.intent.symbol for entry in plan.entries), settings)
 
     return Fleet(plan, work, file, prepare=prepare, stop_seconds=stop_seconds).run()
 
