@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -95,8 +95,13 @@ def _through_sentinel(settings: Settings, options: dict[str, Any]) -> redis.Redi
     hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         [(host.hostname, host.port or SENTINEL_PORT) for host in hosts],
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=CONNECT_SECONDS,
+        # One that does not answer at once is away: the next is asked, all again as the call is.
+        sentinel_kwargs={
+            "socket_connect_timeout": options["socket_connect_timeout"],
+            "socket_timeout": options["socket_connect_timeout"],
+            "retry": Retry(NoBackoff(), 0),
+            "driver_info": None,
+        },
     )
     login = {"username": parts.username, "password": parts.password}
     login = {key: unquote(value) for key, value in login.items() if value}
