@@ -99,6 +99,7 @@ _CODES: dict[str, tuple[type[Refused], str]] = {
     "not_due": (Refused, "the claim's deadline has not passed yet"),
     "halted": (Halted, "an operator has halted new orders"),
     "underfunded": (Underfunded, "the claim is not fully funded"),
+    "duplicate": (Refused, "another order of its symbol, side and strategy was found live"),
     "overdrawn": (Overdrawn, "a pool is overdrawn; nothing new may go out"),
     "deposed": (Deposed, "another keeper has taken over"),
     "stale": (StaleSnapshot, "a newer snapshot or certificate exists"),

@@ -138,6 +138,12 @@ class Task:
         """Of all of them."""
         return sum(self.fills.values(), Decimal(0))
 
+    def filled_with(self, claim_id: str, live: Decimal) -> Decimal:
+        """The same with a claim that has filled *live* so far. One that ended by mistake, and whose
+        order showed again, is among those that ended too.
+        """
+        return self.filled_qty + max(live - self.fills.get(claim_id, Decimal(0)), Decimal(0))
+
 
 def _spoilable(read: Callable[P, R]) -> Callable[P, R]:
     """A reader whose failures are what they are: somebody else wrote what the script answered."""

@@ -148,13 +148,14 @@ class EntryWatcher:
             if self.claim is None and (standing.claim_id or not standing.certified):
                 had_claim = True
                 self.claim = self._adopted()
+            claim_id = self.claim.id if self.claim else ""
             live = self._follow(standing) if self.claim else Decimal(0)
         except Uncertified as error:
             self._enter(Phase.BLOCKED, error.code, str(error))
             return None
         if self.claim is None and had_claim:  # what just ended is in the task's fills now
             task = self._memory.recall()
-        filled = task.filled_qty + live
+        filled = task.filled_with(claim_id, live)
         self.status.filled_qty = decimal_text(filled)
         if filled >= self.task.target:
             return self._finish(Phase.DONE, "target", "the target is filled")
@@ -174,7 +175,9 @@ class EntryWatcher:
         An order with another limit, left by a task that was edited since, is taken back.
         """
         claim = self.coordinator.adopt(self.slot, ADOPT_SECONDS, ticket=self.task.ticket)
-        if claim and claim.limit_price != self.task.intent.limit_price:
+        if claim is None or claim.state is State.EVICTING:  # it is being taken back already
+            return claim
+        if claim.limit_price != self.task.intent.limit_price:
             self._enter(
                 Phase.ENDING,
                 "edited",

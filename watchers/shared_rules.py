@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import closing
 
 from stealer.asset_rules import AssetRules
+from stealer.broker.interface import BrokerError
 from stealer.budget import ApiBudget
 from stealer.connect import connect, connect_broker
 from stealer.coordinator import WorkStealingCoordinator
@@ -40,9 +41,25 @@ def keep_rules(symbols: Iterable[str], settings: Settings) -> None:
         budget = ApiBudget(client, settings.account, who="rules")
         broker = connect_broker(settings, budget, patience=0.0, answer_seconds=ANSWER_SECONDS)
         with closing(client), closing(broker):  # a child must not inherit a connection
-            rules = AssetRules(WorkStealingCoordinator(client, settings), broker)
+            ledger = WorkStealingCoordinator(client, settings)
+            rules = AssetRules(ledger, broker, sleep=_leave)
             for symbol in dict.fromkeys(symbols):
-                if time.monotonic() < until:
+                if time.monotonic() > until:
+                    break
+                try:
                     rules.of(symbol)
+                except _ReadByAnother:
+                    continue
+                except BrokerError as error:
+                    log.debug("rules: %r", error)
+                    ledger.forget_asset(symbol)  # nobody reads it now: a watcher need not wait
     except Exception as error:
         log.debug("rules: %r", error)
+
+
+class _ReadByAnother(Exception):
+    pass
+
+
+def _leave(seconds: float) -> None:
+    raise _ReadByAnother

@@ -6,8 +6,8 @@ certified for. Repeated with the same request id it gives the same answer; with 
 refuses, since a POST may be out.
 
 KEYS 1 account prefix   ARGV claim, fence, request
-Reply {'ok', trusted ms}; {'halted'|'underfunded'|'overdrawn'|'late'|'gone'|'fenced'|
-      'wrong_state:STATE'|'uncertified'} ]]
+Reply {'ok', trusted ms}; {'duplicate'|'halted'|'underfunded'|'overdrawn'|'late'|'gone'|
+      'fenced'|'wrong_state:STATE'|'uncertified'} ]]
 --@include prelude
 --@include identity
 --@include ledger
@@ -22,6 +22,7 @@ if c.state == 'launching' and c.launch_request == request then
   return {'ok', int(math.max(c.deadline_ms - NOW, 0))}
 end
 if c.state ~= 'reserved' then return {'wrong_state:' .. c.state} end
+if outrun(c) then return {'duplicate'} end
 if L.halted ~= '' then return {'halted'} end
 if NOW > c.deadline_ms then return {'late'} end
 if c.pending > 0 or not funded(c) then return {'underfunded'} end

@@ -27,6 +27,7 @@ if NOW > c.deadline_ms then return {'late'} end
 local waiting = pending_victims(c)
 if #waiting > 0 then return funded_reply('pending', c, 0, c.steal_id, waiting) end
 if funded(c) then return funded_reply('funded', c, 0, c.steal_id, {}) end
+if outrun(c) then return {'denied', 'duplicate', 'another order of its slot was found live', '0'} end
 if L.halted ~= '' then return {'denied', 'halted', L.halted, '0'} end
 if not account_fresh() then return {'denied', 'stale_account', 'nothing new by old figures', '0'} end
 

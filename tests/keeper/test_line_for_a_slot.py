@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from stealer.errors import Refused
 from stealer.keeper.keeper import Keeper
 from stealer.model import Claim, State
+from stealer.replies import Task
 from stealer.settings import Settings
 from tests.coordination.desk import Desk
 from tests.keeper.account import AccountBroker, opened
@@ -98,7 +102,8 @@ def test_a_ledger_that_is_counted_anew_lets_nobody_in_either(
     strays: list[str],
 ) -> None:
     desk.client.delete(desk.keys.slots)
-    desk.client.zrem(desk.keys.heirless, strays[1])  # which is noticed
+    for first, behind in ((2, 0), (0, 1)):  # as another line was before
+        desk.client.hset(desk.keys.of("claim", strays[first]), "behind", strays[behind])
     keeper.run_once()
     assert desk.acquire("AAPL").reason == "uncertified"
     keeper.run_once()
@@ -111,12 +116,64 @@ def test_a_ledger_that_is_counted_anew_lets_nobody_in_either(
     assert desk.acquire("AAPL")
 
 
-def test_a_line_that_somebody_closed_to_a_circle_hangs_nothing(
+def test_a_line_that_somebody_closed_to_a_circle_hangs_nothing_and_loses_nobody(
     desk: Desk, keeper: Keeper, broker: AccountBroker, strays: list[str]
 ) -> None:
     desk.client.hset(desk.keys.of("claim", strays[2]), "behind", strays[0])
 
-    broker.put(STRAYS[0].replace("abc121", "abc129"))
+    late = broker.put(STRAYS[0].replace("abc121", "abc129")).client_order_id
     keeper.run_once()
 
+    for stray in (*strays, late):
+        assert desk.acquire("AAPL").reason == "duplicate"
+        end(desk, keeper, broker, stray)
+    assert desk.acquire("AAPL")
+
+
+def test_nothing_is_sent_beside_an_order_that_shows_after_the_reservation(
+    desk: Desk, keeper: Keeper, broker: AccountBroker
+) -> None:
+    reserved = desk.reserve("AAPL")
+    broker.on_cancel = "nothing"
+    broker.put(STRAYS[0])
+    keeper.run_once()
+
+    with pytest.raises(Refused) as refusal:
+        desk.coordinator.launch(reserved)
+
+    assert refusal.value.code == "duplicate"
+    desk.coordinator.abort(reserved, refusal.value.code)
     assert desk.acquire("AAPL").reason == "duplicate"
+    end(desk, keeper, broker, STRAYS[0])
+    assert desk.acquire("AAPL")
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_nobody_more_is_stolen_from_for_what_may_not_be_sent(
+    desk: Desk, keeper: Keeper, broker: AccountBroker, found: bool
+) -> None:
+    for symbol in ("MSFT", "NVDA"):
+        opened(desk, broker, symbol, usd=10_000)
+    thief = desk.acquire("AAPL", pnl=9.0, usd=10_000)
+    (victim,) = thief.victims
+    broker.on_cancel = "nothing"
+    if found:
+        broker.put(STRAYS[0], qty=Decimal("0.1"))
+        keeper.run_once()
+    desk.cancel(victim.id, filled=50)
+
+    assert thief.claim
+    answer = desk.coordinator.topup(thief.claim)
+
+    assert answer.reason == ("duplicate" if found else "")
+    assert len(answer.victims) == (0 if found else 1)
+
+
+def test_an_order_that_was_closed_by_mistake_counts_once_for_its_task() -> None:
+    """What it had filled then is told with the task, and again with its claim."""
+    task = Task(0.0, {"x": Decimal(6), "y": Decimal(1)})
+
+    assert task.filled_with("x", Decimal(6)) == 7
+    assert task.filled_with("x", Decimal(8)) == 9
+    assert task.filled_with("z", Decimal(2)) == 9
+    assert task.filled_with("", Decimal(0)) == 7

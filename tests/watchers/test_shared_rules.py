@@ -58,6 +58,20 @@ def test_each_symbol_is_read_once_and_kept_for_all(
     assert requests_made(alpaca) == before + 2
 
 
+def test_a_symbol_that_cannot_be_read_or_is_being_read_delays_no_other(
+    redis_server: EmbeddedServer, alpaca: str
+) -> None:
+    ours = settings(redis_server, alpaca, "rules_odd")
+    client = redis.Redis.from_url(redis_server.url, decode_responses=True)
+    ledger = WorkStealingCoordinator(client, ours)
+    assert ledger.asset("MSFT", 60.0) == (None, True), "another fleet reads it"
+
+    keep_rules(["NOSUCH", "MSFT", "AAPL"], ours)
+
+    assert ledger.asset("AAPL", 1.0)[0] is not None
+    assert ledger.asset("NOSUCH", 1.0) == (None, True), "who needs it need not wait"
+
+
 def test_a_broker_that_hangs_delays_the_fleet_only_a_little(redis_server: EmbeddedServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         ours = settings(redis_server, f"http://127.0.0.1:{mute.getsockname()[1]}", "rules_mute")

@@ -49,18 +49,21 @@ local function charged(c)
   return amount, amount * c.weight.crypto
 end
 
--- The live claims from one on, each behind the last in line for their slot. Bounded: what somebody else
--- wrote may go round in a circle.
+-- The live claims from one on, each behind the last in line for their slot. Each once: what somebody
+-- else wrote may go round in a circle.
 local function in_line(id)
-  local left = 16
+  local seen = {}
   return function()
     local this = id
-    if not this or this == '' or left == 0 then return nil end
+    if not this or this == '' or seen[this] then return nil end
     local c = redis.call('HMGET', K.claim(this), 'state', 'behind')
-    id, left = c[2], left - 1
+    id, seen[this] = c[2], true
     return c[1] and c[1] ~= 'closed' and this or nil
   end
 end
+
+-- True once another order was found live in a claim's slot: its own must not be sent beside that.
+local function outrun(c) return in_line(c.behind)() ~= nil end
 
 -- The slot is this claim's, at once or when those before it have ended: whoever holds it, nobody else
 -- may enter while an order lives. `gone` is ending just now, and in line no more.

@@ -95,8 +95,9 @@ local function misplaced(c, within, holders)
     if not within[key][c.id] then return 'in no index ' .. string.sub(key, #P + 2) end
   end
   local holder = holders[c.slot]
-  if not keeps_slot(c) or holder == c.id then return nil end
+  if c.state == 'closed' or holder == c.id then return nil end
   if not holder then return 'in no slot' end
+  if not keeps_slot(c) then return nil end
   return c.state == 'open' and 'not what its slot says' or nil
 end
 
@@ -138,8 +139,8 @@ local function goes_before(c, other, holder)
   return num(c.created_ms) > num(other.created_ms)
 end
 
--- One claim for each slot. What is open beside it is condemned: counted until its order is over, and in
--- line for the slot, so that nobody else enters before.
+-- One claim for each slot. What is open beside it is condemned: counted until its order is over. Whatever
+-- may have an order is in line for the slot, so that nobody else enters before.
 local function share_slots(claims, holders)
   local first, by_id = {}, {}
   for _, c in ipairs(claims) do
@@ -162,7 +163,10 @@ local function share_slots(claims, holders)
     end
   end
   for _, c in ipairs(claims) do
-    if c.state ~= 'closed' and c.cause == 'condemned' then enter_slot(c.slot, c.id) end
+    if c.behind then redis.call('HDEL', K.claim(c.id), 'behind') end
+  end
+  for _, c in ipairs(claims) do
+    if c.state ~= 'closed' and c.state ~= 'reserved' then enter_slot(c.slot, c.id) end
   end
 end
 
