@@ -85,6 +85,7 @@ class Scene:
     _due: list[tuple[float, int, Callable[[], object]]] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _listen_at: float = 0.0
+    _heard_to: float = field(default_factory=time.time)
     _client: redis.Redis | None = None
     _ledger: Operator | None = None
     _port: int = 0
@@ -174,11 +175,13 @@ class Scene:
         self.broker.clear_faults()
 
     def _listen(self) -> None:
+        began = time.time()
         with suppress(requests.RequestException):
             for event in self.witness.listen():
                 if event.status == "filled":
                     self.market.filled.add(event.slot)
-            self.witness.ask_why(self.ledger.client)
+            if self.witness.ask_why(self.ledger.client):
+                self._heard_to = began
 
     # ---- what actions share
 
@@ -196,10 +199,11 @@ class Scene:
     def until_certified(self, name: str, began: float | None = None) -> None:
         """A stopwatch until the ledger may be used again; till then reasons may be lost.
 
-        :param began: unix seconds from which on the ledger's memory is lost; now if None.
+        :param began: unix seconds from which on the ledger's memory is lost; now if None. What it
+            said after the witness last asked is lost with it.
         """
         entry = len(self.blind)
-        self.blind.append((began or time.time(), float("inf")))
+        self.blind.append((min(began or time.time(), self._heard_to), float("inf")))
         lost = self.ledger.server().identity if self._answers() else ""
 
         def is_over() -> bool:

@@ -107,7 +107,7 @@ class Witness:
         self.happenings += new
         return new
 
-    def ask_why(self, client: redis.Redis) -> None:
+    def ask_why(self, client: redis.Redis) -> bool:
         """The ledger's reasons for what was canceled, its audit and its steals; if it answers."""
         with suppress(redis.RedisError):
             for name in ("steals", "audit"):
@@ -124,6 +124,8 @@ class Witness:
                 if cause:
                     self.causes[claim] = cause
                     self._unexplained.discard(claim)
+            return True
+        return False
 
     def _note(self, name: str, row: str, fields: dict[str, str]) -> None:
         if name == "audit":
