@@ -228,6 +228,25 @@ def test_an_order_left_with_another_limit_is_taken_back_first(bench: Bench) -> N
     assert (edited.status.phase, bench.broker.only().limit_price) == (Phase.OPEN, 90)
 
 
+def test_an_order_that_is_being_taken_back_already_is_followed_whatever_its_limit(
+    bench: Bench,
+) -> None:
+    """A condemned one: the keeper cancels it, and its fills count for the task of its slot."""
+    left = bench.open()
+    assert left.claim
+    order = bench.broker.only()
+    bench.desk.client.flushall()
+    bench.desk.open_shop()
+    bench.desk.market("AAPL")
+    assert bench.desk.coordinator.condemn(order, 0) == "condemned"
+    newcomer = bench.watcher(limit=90)
+
+    newcomer.step()
+
+    assert (newcomer.status.phase, newcomer.status.reason) == (Phase.ENDING, "condemned")
+    assert (bench.broker.posts, bench.broker.cancels) == (1, [])
+
+
 def test_fills_are_remembered_as_long_as_their_task(bench: Bench) -> None:
     watcher = bench.open(expiry=30 * 86400.0)
     bench.desk.coordinator.close(watcher.claim or "", bench.broker.fill())
