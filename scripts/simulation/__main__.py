@@ -25,7 +25,11 @@ SHOWN = 20
     "--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many runs."
 )
 @click.option(
-    "--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of those."
+    "--first-seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="The others follow it.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Default: processors.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import Any
 
 from scripts.simulation.faults import Fault
 from scripts.simulation.scenario import Entry
+from scripts.simulation.venue import LONGEST_LAG_US
 from stealer.errors import StealerError
 
 #: Seconds between two states of Redis that a lossy restart may fall back to.
@@ -127,7 +128,7 @@ def _broker_down(world: Any, fault: Fault) -> None:
 
 
 def _stale(world: Any, fault: Fault) -> None:
-    world.account_lag_us = 1_500_000
+    world.account_lag_us = LONGEST_LAG_US
 
     def fresh() -> None:
         world.account_lag_us = 0
@@ -212,9 +213,7 @@ def _sell(world: Any, symbol: str, qty: int, cost: int, crypto: bool, *, ours: b
         f"exit-{number}", symbol, "sell", qty, cost // qty, crypto, "person"
     )
     if order:
-        world.venue.fill(order, qty)
-        world.venue.fills[-1].ours = ours
-        world.judge.allowance.note()
+        world.venue.fill(order, qty, ours=ours)
 
 
 def _exit(world: Any, fault: Fault) -> None:

@@ -185,8 +185,10 @@ class Venue:
         if not self.calm:
             self.fill(order, qty)
 
-    def fill(self, order: Order, qty: int) -> None:
-        """Fill up to *qty* of a live order."""
+    def fill(self, order: Order, qty: int, *, ours: bool | None = None) -> None:
+        """Fill up to *qty* of a live order. *ours*: of the stock an entry of ours bought, which a
+        person may sell too; whose order it is, if None.
+        """
         qty = min(qty, order.qty - order.filled)
         if not order.live or qty <= 0:
             return
@@ -203,8 +205,7 @@ class Venue:
                 sign * qty,
                 sign * qty * order.limit,
                 order.crypto,
-                # A person's exit sells what an entry of ours bought.
-                order.ours or order.side == "sell",
+                order.ours if ours is None else ours,
             )
         )
         self.hooks.changed(order, f"filled {qty}")

@@ -34,6 +34,7 @@ class Turns:
         self._polls: dict[str, tuple[float, float]] = {}  # by symbol: next, seconds between
         self._asked: dict[str, tuple[float, float]] = {}  # the same, once they have been read
         self._asked_at: dict[str, float] = {}  # by kind
+        self._tried: set[str] = set()  # symbols that were asked for, also in vain
 
     def quiet(self, symbols: set[str], now: float) -> set[str]:
         """Those of *symbols* that have not been heard of for long."""
@@ -53,11 +54,12 @@ class Turns:
             if self._kind_of(s) in kinds and turn - now <= max(between / 2, self._pause)
         }
         self._asked = {s: (now + between, between) for s, between in betweens.items()}
+        self._tried.update(betweens)
         return set(betweens)
 
     def _may(self, symbol: str, now: float) -> bool:
         """Its kind has paused, or it is new: somebody waits for its first quote."""
-        new = symbol not in self._polls and symbol not in self._heard_at
+        new = symbol not in self._tried and symbol not in self._heard_at
         return new or now >= self._asked_at.get(self._kind_of(symbol), NEVER) + self._pause
 
     def done(self) -> None:
@@ -73,3 +75,4 @@ class Turns:
         """Its stream tells it."""
         self._heard_at[symbol] = now
         self._polls.pop(symbol, None)
+        self._asked.pop(symbol, None)  # it may be being read just now

@@ -16,11 +16,18 @@ DAY_SECONDS = 86400
 
 
 def draft(
-    ticket: Ticket, quote: Quote, held: Decimal, seed: int, sequence: int, accept_due: float
+    ticket: Ticket,
+    quote: Quote,
+    market_time: float,
+    held: Decimal,
+    seed: int,
+    sequence: int,
+    accept_due: float,
 ) -> Order:
     """The order that a ticket would open at ``quote``; ids follow from seed and sequence.
 
-    ``held`` is the signed holding of its symbol.
+    ``held`` is the signed holding of its symbol. It is of ``market_time``, unix seconds: out of
+    hours a stock's quote is older.
     """
     closes = held < 0 if ticket.side == "buy" else held > 0
     reference = quote.ask if ticket.side == "buy" else quote.bid
@@ -46,11 +53,11 @@ def draft(
         position_intent=f"{ticket.side}_to_{'close' if closes else 'open'}",
         reference_price=reference,
         status=PENDING_NEW if ticket.asset.is_crypto else ACCEPTED,
-        created_at=quote.when,
-        updated_at=quote.when,
-        submitted_at=quote.when,
+        created_at=market_time,
+        updated_at=market_time,
+        submitted_at=market_time,
         accept_due=accept_due,
-        expires_at=_expiry(ticket, quote.when),
+        expires_at=_expiry(ticket, market_time),
     )
 
 

@@ -257,6 +257,7 @@ class Exchange:
         return draft(
             ticket,
             quote,
+            self.market_time,
             self.account.qty(ticket.asset.symbol),
             self.config.seed,
             self._sequence,

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from stealer.broker.interface import BrokerUnavailable
 from stealer.broker.streams import CRYPTO, STOCKS
 from stealer.evidence import Quote
 from tests.keeper.streams_stage import Stage
@@ -106,6 +107,23 @@ def test_quotes_that_could_not_be_read_keep_their_turn(watching: Stage) -> None:
     assert [set(call) for call in watching.broker.quote_calls] == [{"AAPL", "BTCUSD"}]
 
 
+def test_new_symbols_that_cannot_be_read_are_asked_for_with_the_pause_of_their_kind(
+    watching: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def refused(symbols: Iterable[str]) -> dict[str, Quote]:
+        asked.append(sorted(symbols))
+        raise BrokerUnavailable("the test's will")
+
+    watching.passes(60.0)
+    watching.desk.coordinator.watch(["MSFT"], 10_000)
+    monkeypatch.setattr(watching.broker, "quotes", refused)
+    for _ in range(60):
+        watching.passes(0.5)
+    assert 2 <= sum("MSFT" in symbols for symbols in asked) <= 9, "in half a minute"
+
+
 def test_without_its_stream_a_kind_is_read_at_every_pass(watching: Stage) -> None:
     watching.hear("AAPL", "BTCUSD")
     watching.streams.drop(STOCKS)
@@ -158,6 +176,30 @@ def test_a_polled_quote_does_not_undo_a_newer_one_that_was_heard(watching: Stage
     watching.passes()
     assert watching.broker.quote_calls
     assert watching.desk.coordinator.standing("AAPL", "maxdiff").ask == 101
+
+
+def test_a_symbol_that_is_heard_while_it_is_read_is_read_again_once_it_falls_silent(
+    watching: Stage,
+) -> None:
+    read, now = watching.broker.quotes, watching.desk.settings.clock.now().timestamp
+    watching.hear("BTCUSD", at=now())
+    watching.clock.advance(100)
+    watching.broker.quoted_at = now()
+    for _ in range(10):  # read ever more seldom
+        watching.passes(60.0)
+
+    def slowly(symbols: Iterable[str]) -> dict[str, Quote]:
+        watching.hear("AAPL", at=now())
+        return read(symbols)
+
+    watching.broker.quotes = slowly  # type: ignore[method-assign]
+    watching.passes(60.0)
+    watching.broker.quotes = read  # type: ignore[method-assign]
+    asked = len(watching.broker.quote_calls)
+    for _ in range(6):
+        watching.passes(2.0)
+
+    assert any("AAPL" in call for call in watching.broker.quote_calls[asked:])
 
 
 @pytest.mark.parametrize(("newer", "kinds"), [(0.0, []), (10.0, [STOCKS])])

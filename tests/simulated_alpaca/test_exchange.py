@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stealer.simulated_alpaca.clock import parse_instant
 from stealer.simulated_alpaca.errors import ApiError
 from stealer.simulated_alpaca.orders import RARE, Order
 from tests.simulated_alpaca.bench import SATURDAY, Bench
@@ -272,6 +273,16 @@ def test_what_waits_for_the_market_to_open_is_not_due() -> None:
     bench.wait(1)
     assert order.expires_at is not None
     assert bench.exchange.next_due() == bench.clock.real_at(order.expires_at)
+
+
+def test_orders_out_of_hours_are_of_their_own_time_and_not_of_the_last_quotes() -> None:
+    """A client that pages by ``submitted_at`` would read the same page again and again."""
+    bench = Bench(start=SATURDAY)
+    first = bench.submit("AAPL", "buy", 1, 150)
+    bench.wait(5)
+    second = bench.submit("AAPL", "buy", 1, 150)
+    assert first.submitted_at == pytest.approx(parse_instant(SATURDAY), abs=1)
+    assert second.submitted_at - first.submitted_at == pytest.approx(5, abs=1)
 
 
 def test_an_order_says_what_it_means_for_the_position() -> None:

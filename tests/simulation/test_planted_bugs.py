@@ -54,6 +54,7 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     for seed in range(first, MOST_SEEDS):
         results, _ = campaign.run_batch(bug, range(seed, seed + 1))
         if results[0].violations:
+            assert seed == first, f"its row must say {seed}, here and in docs/simulation.md"
             return
     pytest.fail(f"{planted.BUGS[bug].what}: not found by {MOST_SEEDS - first} seeds")
 
