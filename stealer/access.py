@@ -82,7 +82,7 @@ _BOUND = ("DEL", "PEXPIRE", "SET")
 #: Commands that only read.
 READS = frozenset(
     {
-        "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HVALS", "INFO", "LINDEX", "LRANGE", "PTTL",
+        "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HVALS", "INFO", "LRANGE", "MGET", "PTTL",
         "TIME", "TTL", "TYPE", "WAIT", "XRANGE", "XREVRANGE", "ZRANGE", "ZRANGEBYSCORE", "ZRANK",
         "ZREVRANGE", "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE",
     }
@@ -92,13 +92,13 @@ _CALL = re.compile(r"redis\.p?call\('([A-Z]+)'(?:, *(?:K\.(\w+)|([a-z_]\w*)))?")
 _KEY = re.compile(r"\bK\.(\w+)")
 
 #: Commands that take any number of keys.
-_MANY_KEYS = frozenset({"DEL", "EXISTS"})
+_MANY_KEYS = frozenset({"DEL", "EXISTS", "MGET"})
 
 
 #: How many words follow the key where a command is only asked about; two for all others.
 _ARGUMENTS = {
-    **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "HVALS", "PTTL", "TYPE"), 0),
-    **dict.fromkeys(("BLPOP", "HGET", "LINDEX", "ZRANK", "ZREVRANK", "ZSCORE"), 1),
+    **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "HVALS", "MGET", "PTTL", "TYPE"), 0),
+    **dict.fromkeys(("BLPOP", "HGET", "ZRANK", "ZREVRANK", "ZSCORE"), 1),
     "WAIT": 2,
     "XADD": 3,
 }

@@ -48,7 +48,8 @@ FIXED: dict[str, tuple[str, str]] = {
     ),
     "beats": (
         "beats",
-        "Sorted set of live claims by their owner's last sign of life (ms); orphans are evicted.",
+        "Sorted set of live claims, from their launch on, by their owner's last sign of life (ms); "
+        "orphans are evicted.",
     ),
     "unabsorbed": (
         "unabsorbed",
@@ -137,17 +138,13 @@ PARTED: dict[str, tuple[str, str]] = {
     ),
     "cooldown": (
         "cooldown:{0}",
-        "String with TTL. SYMBOL was stolen from and cannot be a victim until it expires; the "
-        "value says in words by whom. Deleting it lifts the cooldown.",
+        "String with TTL. SYMBOL was stolen from, and until this expires cannot be a victim, nor "
+        "steal back from the thief that the value names. Deleting it lifts both.",
     ),
-    "barred": (
-        "barred:{0}:{1}",
-        "String with TTL. The first symbol may not steal from the second: it would be stealing "
-        "back.",
-    ),
-    "pair": (
-        "pair:{0}:{1}",
-        "List of times (ms) of the latest steals between two symbols (in name order), either way.",
+    "recent": (
+        "recent:{0}:{1}",
+        "String with TTL. Times (ms) of the latest steals between two symbols (in name order), "
+        "either way, the newest first.",
     ),
     "fight": (
         "fight:{0}:{1}",
@@ -214,7 +211,20 @@ def wrong_kind(key: str, found: str, expected: str) -> str:
 
 
 #: The line of the prelude after which Lua knows the prefix.
-_PREFIX_DECLARED = "local P, NOW\n"
+_PREFIX_DECLARED = "local P, NOW, NOW_TEXT\n"
+
+#: The names of the fixed keys, put together once for each account while the scripts live.
+_FIXED_NAMES = """\
+local KEY
+local keys_of = {{}} -- by account prefix
+local function name_keys()
+  KEY = keys_of[P]
+  if not KEY then
+    KEY = {{{names}}}
+    keys_of[P] = KEY
+  end
+end
+"""
 
 _USE = re.compile(r"\bK\.(\w+)(\()?")
 
@@ -242,7 +252,7 @@ class Keyspace:
 
 
 def _lua_pattern(pattern: str) -> str:
-    """``pair:{0}:{1}`` as the body of a Lua function of two arguments."""
+    """``recent:{0}:{1}`` as the body of a Lua function of two arguments."""
     pieces = re.split(r"(\{\d\})", pattern)
     terms = [f"a{p[1]}" if p.startswith("{") else f"'{p}'" for p in pieces if p]
     return "..".join(["P", "':'", *terms])
@@ -254,6 +264,7 @@ def render_lua(source: str, where: str) -> str:
     :raises KeyError: a name that is not in this module.
     """
     used: list[str] = []
+    fixed: set[str] = set()
 
     def replace(match: re.Match[str]) -> str:
         name, call = match.group(1), match.group(2)
@@ -262,11 +273,13 @@ def render_lua(source: str, where: str) -> str:
                 used.append(name)
             return f"key_{name}("
         if not call and name in FIXED:
-            return f"(P..':{FIXED[name][0]}')"
+            fixed.add(name)
+            return f"KEY.{name}"
         raise KeyError(f"{where}: K.{name} is not a key of keyspace.py")
 
     body = _USE.sub(replace, source)
-    helpers = []
+    names = ", ".join(f"{name} = P..':{FIXED[name][0]}'" for name in sorted(fixed))
+    helpers = [_FIXED_NAMES.format(names=names)]
     for name in used:
         pattern = PARTED[name][0]
         arguments = ", ".join(f"a{i}" for i in range(pattern.count("{")))

@@ -44,6 +44,7 @@ PIECES = (
     "victims",
     "record",
     "funding",
+    "refusal",
     "rebuild",
 )
 

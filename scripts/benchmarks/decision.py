@@ -137,8 +137,7 @@ def _restore_victims(desk: WorkStealingCoordinator, decision: Decision) -> None:
             a, b = sorted((victim.symbol, "THIEF"))
             pipe.delete(
                 desk.keys.of("cooldown", victim.symbol),
-                desk.keys.of("barred", victim.symbol, "THIEF"),
-                desk.keys.of("pair", a, b),
+                desk.keys.of("recent", a, b),
                 desk.keys.of("fight", a, b),
             )
         pipe.execute()

@@ -143,7 +143,7 @@ BUGS: dict[str, Bug] = {
         (
             "include/claims.lua",
             "redis.call('HSET', K.claim(id), 'heir', '')\n"
-            "      redis.call('ZADD', K.heirless, int(NOW), id)",
+            "      redis.call('ZADD', K.heirless, NOW_TEXT, id)",
             "redis.call('HSET', K.claim(id), 'heir', '', 'state', 'open')\n"
             "      redis.call('ZADD', K.open, redis.call('HGET', K.claim(id), 'pnl'), id)",
         ),
@@ -256,11 +256,7 @@ BUGS: dict[str, Bug] = {
     ),
     "no-bar": _lua(
         "a victim may steal back at once",
-        (
-            "include/victims.lua",
-            "return redis.call('EXISTS', fight) == 1 and 'fight' or 'steal_back'",
-            "return redis.call('EXISTS', fight) == 1 and 'fight' or nil",
-        ),
+        ("include/protection.lua", "      and 'steal_back' or nil", "      and nil or nil"),
     ),
     "evicting-is-a-victim": _lua(
         "an order that is being canceled can be stolen again",

@@ -25,6 +25,6 @@ if c.state == 'reserved' then return {'wrong_state:reserved'} end
 redis.call('HSET', K.claim(id), 'owner', owner,
     'fence', int(L.epoch) .. '.' .. int(next_sequence()))
 if (c.ticket or '') == '' then redis.call('HSET', K.claim(id), 'ticket', ticket or '') end
-redis.call('ZADD', K.beats, int(NOW), id)
+redis.call('ZADD', K.beats, NOW_TEXT, id)
 save_ledger()
 return {'adopted', id}

@@ -9,5 +9,5 @@ local symbol, patience = unpack(ARGV)
 local text = redis.call('GET', K.asset(symbol))
 if text then return {'kept', text} end
 if redis.call('EXISTS', K.reading(symbol)) == 1 then return {'wait'} end
-redis.call('SET', K.reading(symbol), int(NOW), 'PX', patience)
+redis.call('SET', K.reading(symbol), NOW_TEXT, 'PX', patience)
 return {'read'}

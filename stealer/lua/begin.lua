@@ -40,6 +40,6 @@ for _, id in ipairs(redis.call('ZRANGE', K.deadlines, 0, 4095)) do
   end
   L.next_margin, L.next_cash = L.next_margin + margin, L.next_cash + cash
 end
-redis.call('HSET', K.ledger, 'begun', int(sequence), 'begun_ms', int(NOW))
+redis.call('HSET', K.ledger, 'begun', int(sequence), 'begun_ms', NOW_TEXT)
 save_ledger()
 return {'ok', int(sequence)}

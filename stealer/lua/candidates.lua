@@ -14,11 +14,9 @@ Reply a list of {id, symbol, side, strategy, pnl, distance or '', protection or 
 local page = redis.call('ZRANGE', K.open, ARGV[1], ARGV[2], 'WITHSCORES')
 local rows = {}
 for i = 1, #page, 2 do
-  local c = candidate(page[i], page[i + 1])
+  local c = candidate(page[i], page[i + 1], ARGV[3] ~= '' and ARGV[3] or nil)
   local reason = protection(c)
-  if not reason and ARGV[3] ~= '' then
-    reason = c.symbol == ARGV[3] and 'own_symbol' or barred(ARGV[3], c.symbol)
-  end
+  if not reason and c.thief then reason = c.symbol == c.thief and 'own_symbol' or barred(c) end
   local shown = redis.call('HMGET', K.claim(c.id), 'qty', 'owner', 'created_ms')
   local d = distance(c.symbol, c.side, c.limit)
   rows[#rows + 1] = {c.id, c.symbol, c.side, c.strategy, page[i + 1],

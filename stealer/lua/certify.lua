@@ -42,13 +42,13 @@ local made, dropped = rebuild(orders, ended)
 if #fields > 0 then redis.call('HSET', K.policy, unpack(fields)) end
 -- While nothing was certified no sign of life could be noted: every owner begins anew.
 for _, id in ipairs(redis.call('ZRANGE', K.beats, 0, -1)) do
-  redis.call('ZADD', K.beats, int(NOW), id)
+  redis.call('ZADD', K.beats, NOW_TEXT, id)
 end
 local sequence = next_sequence()
 save_ledger()
 redis.call('HSET', K.ledger, 'run', run, 'repl', repl, 'epoch', int(L.epoch + 1),
     'term', int(math.max(L.term, num(ARGV[1]))),
-    'cert_snapshot', int(sequence), 'certified_ms', int(NOW),
+    'cert_snapshot', int(sequence), 'certified_ms', NOW_TEXT,
     'no_steal_until', int(math.max(L.no_steal_until, num(ARGV[2]) > 0 and NOW + num(ARGV[2]) or 0)),
     'about', ABOUT, 'policy_version', int(sequence) .. '@' .. clock_text())
 return {'ok', int(L.epoch + 1), int(made), int(dropped)}

@@ -39,8 +39,8 @@ if kept > 0 then
   redis.call('HSET', K.claim(id), 'state', 'closed', 'order_id', order_id, 'filled', int(filled),
       'filled_qty', filled_qty, 'status', status, 'heir', '')
   if filled > c.filled then
-    redis.call('HSET', K.claim(id), 'filled_ms', int(NOW))
-    redis.call('ZADD', K.unabsorbed, int(NOW), id)
+    redis.call('HSET', K.claim(id), 'filled_ms', NOW_TEXT)
+    redis.call('ZADD', K.unabsorbed, NOW_TEXT, id)
   end
 else
   forget(c)

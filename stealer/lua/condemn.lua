@@ -32,13 +32,13 @@ redis.call('HSET', K.claim(id), 'slot', slot, 'symbol', symbol, 'side', side, 's
     'crypto', crypto, 'qty', qty, 'limit', limit, 'need', int(need), 'fund', '0',
     'fund_crypto', '0', 'pnl', '0', 'mode', 'normal', 'forced', '0', 'owner', '',
     'fence', int(L.epoch) .. '.' .. int(next_sequence()), 'state', 'evicting',
-    'created_ms', int(NOW), 'order_id', order_id, 'heir', '',
-    'absorbed', int(absorbed), 'cause', 'condemned', 'by', 'keeper', 'evicted_ms', int(NOW),
+    'created_ms', NOW_TEXT, 'order_id', order_id, 'heir', '',
+    'absorbed', int(absorbed), 'cause', 'condemned', 'by', 'keeper', 'evicted_ms', NOW_TEXT,
     'filled', int(filled), 'filled_qty', filled_qty)
-redis.call('ZADD', K.claims, int(NOW), id)
+redis.call('ZADD', K.claims, NOW_TEXT, id)
 enter_slot(slot, id)
-redis.call('ZADD', K.heirless, int(NOW), id)
-if filled > absorbed then redis.call('ZADD', K.unabsorbed, int(NOW), id) end
+redis.call('ZADD', K.heirless, NOW_TEXT, id)
+if filled > absorbed then redis.call('ZADD', K.unabsorbed, NOW_TEXT, id) end
 save_ledger()
 count('condemned_total')
 audit('condemn', id, 'keeper', 'order without a claim')

@@ -19,7 +19,7 @@ if c.state == 'closed' then return {'closed'} end
 touch(c)
 if c.state == 'launching' then
   local pnl = redis.call('ZSCORE', K.forecasts, c.symbol .. '|' .. c.strategy) or c.pnl
-  redis.call('HSET', K.claim(id), 'state', 'open', 'order_id', order_id, 'opened_ms', int(NOW),
+  redis.call('HSET', K.claim(id), 'state', 'open', 'order_id', order_id, 'opened_ms', NOW_TEXT,
       'deadline_ms', '0')
   redis.call('ZREM', K.deadlines, id)
   redis.call('ZADD', K.open, pnl, id)
@@ -33,7 +33,7 @@ if filled > c.filled then
   spend_cash(c, filled)
   save_ledger()
   redis.call('HSET', K.claim(id), 'filled', int(filled), 'filled_qty', filled_qty,
-      'filled_ms', int(NOW))
-  redis.call('ZADD', K.unabsorbed, int(NOW), id)
+      'filled_ms', NOW_TEXT)
+  redis.call('ZADD', K.unabsorbed, NOW_TEXT, id)
 end
 return {c.state}

@@ -24,10 +24,10 @@ if num(silent) > 0 and NOW - num(redis.call('ZSCORE', K.beats, id)) < num(silent
 end
 if c.state == 'open' then
   touch(c)
-  redis.call('HSET', K.claim(id), 'state', 'evicting', 'evicted_ms', int(NOW), 'cause', cause,
+  redis.call('HSET', K.claim(id), 'state', 'evicting', 'evicted_ms', NOW_TEXT, 'cause', cause,
       'by', by, 'heir', '')
   redis.call('ZREM', K.open, id)
-  redis.call('ZADD', K.heirless, int(NOW), id)
+  redis.call('ZADD', K.heirless, NOW_TEXT, id)
   c.state = 'evicting'
   count('evicted:' .. cause)
   audit('evict', id, by, cause)

@@ -10,8 +10,4 @@ local weight, need = WEIGHT[ARGV[1]], num(ARGV[2])
 if not certified() then return {'uncertified'} end
 if L.halted ~= '' then return {'halted'} end
 if not account_fresh() then return {'stale_account'} end
-local left = room()
-for _, pool in ipairs(POOLS) do
-  if weight[pool] > 0 and need * weight[pool] > left[pool] then return {'short'} end
-end
-return {'fits'}
+return {fits_in(room(), need, weight) and 'fits' or 'short'}

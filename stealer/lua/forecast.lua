@@ -26,7 +26,7 @@ if pnl == '' then
 end
 redis.call('ZADD', K.forecasts, pnl, member)
 if crypto == '1' then redis.call('ZADD', K.forecasts_crypto, pnl, member) end
-redis.call('HSET', K.forecast_info, member, int(NOW) .. ' ' .. source)
+redis.call('HSET', K.forecast_info, member, NOW_TEXT .. ' ' .. source)
 if num(ttl) > 0 then redis.call('ZADD', K.forecast_expiry, int(NOW + num(ttl)), member) end
 for _, side in ipairs({'buy', 'sell'}) do
   local claim = redis.call('HGET', K.slots, symbol .. '|' .. side .. '|' .. strategy)

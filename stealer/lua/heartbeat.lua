@@ -15,7 +15,7 @@ if not c then
   if not ended then return {'unknown'} end
   return {'ended', ended}
 end
-if c.state ~= 'closed' and c.fence == fence then redis.call('ZADD', K.beats, 'XX', int(NOW), id) end
+if c.state ~= 'closed' and c.fence == fence then redis.call('ZADD', K.beats, 'XX', NOW_TEXT, id) end
 return {c.fence == fence and c.state or 'fenced', int(c.fund), int(c.pending), int(c.filled),
   c.filled_qty or '0', c.order_id or '', c.cause or '', c.by or '',
   int(math.max(redis.call('PTTL', K.cooldown(c.symbol)), 0))}

@@ -30,6 +30,7 @@ local left = room()
 if left.total < 0 or (c.weight.crypto > 0 and left.crypto < 0) then return {'overdrawn'} end
 local trust = seconds(POLICY.trust_seconds)
 redis.call('HSET', K.claim(id), 'state', 'launching', 'launch_request', request,
-    'launched_ms', int(NOW), 'deadline_ms', int(NOW + trust))
+    'launched_ms', NOW_TEXT, 'deadline_ms', int(NOW + trust))
 redis.call('ZADD', K.deadlines, int(NOW + trust), id)
+redis.call('ZADD', K.beats, NOW_TEXT, id) -- from here on an owner's silence tells something
 return {'ok', int(trust)}

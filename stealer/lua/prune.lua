@@ -4,7 +4,7 @@ and who waited for the API budget.
 KEYS 1 account prefix   ARGV watcher status age ms
 Reply {'ok', forecasts withdrawn} ]]
 --@include prelude
-local expired = redis.call('ZRANGEBYSCORE', K.forecast_expiry, '-inf', int(NOW), 'LIMIT', 0, 500)
+local expired = redis.call('ZRANGEBYSCORE', K.forecast_expiry, '-inf', NOW_TEXT, 'LIMIT', 0, 500)
 for _, member in ipairs(expired) do
   redis.call('ZREM', K.forecasts, member)
   redis.call('ZREM', K.forecasts_crypto, member)
@@ -24,6 +24,6 @@ for i = 1, #statuses, 2 do
   local seen = num(string.match(statuses[i + 1], '"seen": ([%d.]+)')) * 1000
   if NOW - seen > num(ARGV[1]) then redis.call('HDEL', K.watchers, statuses[i]) end
 end
-redis.call('ZREMRANGEBYSCORE', K.watched, '-inf', int(NOW))
-redis.call('ZREMRANGEBYSCORE', K.budget_waiting, '-inf', int(NOW))
+redis.call('ZREMRANGEBYSCORE', K.watched, '-inf', NOW_TEXT)
+redis.call('ZREMRANGEBYSCORE', K.budget_waiting, '-inf', NOW_TEXT)
 return {'ok', int(#expired)}

@@ -44,7 +44,7 @@ end
 redis.call('HSET', K.ledger, 'limit_total', ARGV[3], 'limit_crypto', ARGV[4], 'positions_total',
     ARGV[5], 'positions_crypto', ARGV[6], 'foreign_total', ARGV[7], 'foreign_crypto', ARGV[8],
     'power_margin', ARGV[9], 'power_cash', ARGV[10], 'snapshot', int(sequence),
-    'account_ms', redis.call('HGET', K.ledger, 'begun_ms') or int(NOW))
+    'account_ms', redis.call('HGET', K.ledger, 'begun_ms') or NOW_TEXT)
 -- What was charged after the snapshot began is what its figures cannot show yet.
 L.since_margin, L.since_cash = L.next_margin, L.next_cash
 save_ledger()

@@ -46,7 +46,7 @@ local more = #plan.inherits + #plan.victims
 redis.call('HSET', K.claim(id), 'fund', int(c.fund), 'fund_crypto', int(c.fund_crypto),
     'draw_margin', int(drawn_margin + c.draw_margin), 'draw_cash', int(drawn_cash + c.draw_cash),
     'pending', int(more), 'victims', append_victims(c, plan), 'spent', tostring(plan.sum),
-    'steal_id', steal_id ~= '' and steal_id or c.steal_id)
+    'steal_id', steal_id ~= '' and steal_id or c.steal_id or '')
 save_ledger()
 if plan.stealing then count_attempt(plan.met) end
 return funded_reply(more > 0 and 'steal' or 'funded', c, #plan.inherits,

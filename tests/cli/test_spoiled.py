@@ -115,12 +115,12 @@ def test_a_claim_that_is_listed_but_is_none(busy: Desk, how: str) -> None:
 def test_timer_keys_of_the_wrong_type_are_reported_beside_the_others(busy: Desk) -> None:
     busy.client.lpush(busy.key("cooldown:TSLA"), "x")
     busy.client.set(busy.key("cooldown:MSFT"), "for ever")
-    busy.client.set(busy.key("pair:A:B"), "x")
+    busy.client.lpush(busy.key("recent:A:B"), "x")
     result = busy.run("cooldowns")
     assert "MSFT cannot be stolen from" in result.stdout
     assert "for ever" in result.stdout
     assert busy.key("cooldown:TSLA") in result.stderr
-    assert busy.key("pair:A:B") in busy.run("fights").stderr
+    assert busy.key("recent:A:B") in busy.run("fights").stderr
 
 
 def test_bytes_that_are_no_text(busy: Desk) -> None:

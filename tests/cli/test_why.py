@@ -65,7 +65,7 @@ def test_an_exit_in_the_symbol_is_not_taken_for_a_watcher_of_an_entry(busy: Desk
 
 def test_it_says_when_a_cooldown_ends(busy: Desk) -> None:
     busy.client.set(busy.key("cooldown:TSLA"), "stolen", px=120_000)
-    busy.client.set(busy.key("barred:NVDA:MSFT"), "no", px=90_000)
+    busy.client.set(busy.key("cooldown:NVDA"), "NVDA stolen by MSFT (2.00 over 1.00)", px=90_000)
     busy.ask_for("NVDA", 5.0)
     text = said(busy)
     assert "NVDA may not steal back from MSFT for another 1m30s" in text

@@ -290,7 +290,7 @@ class Desk:
             raw = self.client.hgetall(self.keys.of("claim", claim_id))
             claim = self.now(claim_id)
             if claim.state is State.RESERVED:
-                total, crypto = total + claim.fund, crypto + int(raw["fund_crypto"])
+                total, crypto = total + claim.fund, crypto + int(raw.get("fund_crypto", 0))
                 continue
             whole = claim.filled if claim.state is State.CLOSED else claim.need
             total += whole - claim.absorbed

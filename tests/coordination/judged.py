@@ -88,12 +88,13 @@ class Judged(RuleBasedStateMachine):
                 expected.add(self.keys.of("cooldown", symbol))
         for (victim, thief), until in self.oracle.bars.items():
             if now < until:
-                expected.add(self.keys.of("barred", victim, thief))
+                said = str(self.client.get(self.keys.of("cooldown", victim)))
+                assert f"stolen by {thief} (" in said
         for pair, until in self.oracle.fights.items():
             if now < until:
                 expected.add(self.keys.of("fight", *pair))
         found = set()
-        for kind in ("cooldown", "barred", "fight"):
+        for kind in ("cooldown", "fight"):
             found |= set(self.client.scan_iter(f"{self.keys.prefix}:{kind}:*"))
         assert found == expected
 

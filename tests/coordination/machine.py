@@ -138,9 +138,8 @@ class Desks(Feeds):
 
     def lift_cooldowns(self) -> None:
         """An operator deletes what bars steals; the fights stay."""
-        for kind in ("cooldown", "barred"):
-            for key in self.client.scan_iter(f"{self.keys.prefix}:{kind}:*"):
-                self.client.delete(key)
+        for key in self.client.scan_iter(f"{self.keys.prefix}:cooldown:*"):
+            self.client.delete(key)
         self.oracle.cooldowns.clear()
         self.oracle.bars.clear()
 

@@ -279,8 +279,12 @@ class Oracle:
             thief.drawn[figure] += max(lack[figure], 0)
 
     def remember(self, victim: str, thief: str) -> None:
-        """Cooldown, bar and fight of one pair."""
-        self.cooldowns[victim] = self.bars[(victim, thief)] = self.now + COOLDOWN_MS
+        """Cooldown, bar and fight of one pair; who stole while it cools stays barred as well."""
+        until = self.now + COOLDOWN_MS
+        for bar, end in self.bars.items():
+            if bar[0] == victim and self.now < end:
+                self.bars[bar] = until
+        self.cooldowns[victim] = self.bars[(victim, thief)] = until
         pair = (min(victim, thief), max(victim, thief))
         times = self.pairs.setdefault(pair, [])
         times.append(self.now)

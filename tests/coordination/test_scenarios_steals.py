@@ -110,7 +110,6 @@ def take_turns(desk: Desk, times: int) -> None:
         desk.market(victim, away=0.02)
         desk.settle(desk.acquire(thief, pnl=2.0**turn * 2, usd=20_000))
         desk.expire("cooldown", victim)
-        desk.expire("barred", victim, thief)
         desk.market(thief, away=0.02)
 
 
@@ -127,7 +126,6 @@ def test_fighting(desk: Desk) -> None:
 
     # Both ways, although the cooldowns themselves lapse.
     desk.expire("cooldown", "MSFT")
-    desk.expire("barred", "MSFT", "AAPL")
     desk.market("AAPL", away=0.02)
     assert desk.acquire("MSFT", pnl=999.0, usd=20_000).reason == "fight"
     desk.release(aapl)
@@ -140,8 +138,9 @@ def test_fighting(desk: Desk) -> None:
 
 def test_fighting_forgets_steals_that_are_older_than_the_window(desk: Desk) -> None:
     take_turns(desk, 3)
-    key = desk.keys.of("pair", "AAPL", "MSFT")
-    desk.client.lset(key, -1, int(desk.client.lindex(key, -1)) - 1_801_000)
+    key = desk.keys.of("recent", "AAPL", "MSFT")
+    *later, first = desk.client.get(key).split()
+    desk.client.set(key, " ".join([*later, str(int(first) - 1_801_000)]), px=60_000)
     desk.settle(desk.acquire("AAPL", pnl=100.0, usd=20_000))
     assert desk.counter("work_steal_fights_detected") == 0
 

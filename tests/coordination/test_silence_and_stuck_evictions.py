@@ -26,6 +26,17 @@ def orphan_seconds(desk: Desk) -> float:
 # ---- silence
 
 
+def test_a_reservation_is_no_orphan_before_its_launch(desk: Desk) -> None:
+    claim = desk.reserve("AAA")
+    assert desk.client.zscore(desk.keys.beats, claim.id) is None
+    assert desk.coordinator.recount() == "", "its deadline watches over it"
+
+    desk.coordinator.launch(claim)
+
+    assert desk.client.zscore(desk.keys.beats, claim.id)
+    assert desk.coordinator.recount() == ""
+
+
 def test_a_certification_on_another_server_makes_orphans_of_nobody(
     desk: Desk, orphan_seconds: float
 ) -> None:

@@ -196,7 +196,7 @@ def test_two_claims_of_one_symbol_make_one_pair(desk: Desk) -> None:
     for strategy in ("one", "two"):
         desk.open("AAPL", pnl=1.0, usd=10_000, strategy=strategy)
     assert len(steal(desk, usd=20_000).victims) == 2
-    assert desk.client.llen(desk.keys.of("pair", "AAPL", "MSFT")) == 1
+    assert len(desk.client.get(desk.keys.of("recent", "AAPL", "MSFT")).split()) == 1
 
 
 def test_a_halt_stops_a_thief_before_it_kills_again(desk: Desk) -> None:

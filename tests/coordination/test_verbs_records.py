@@ -19,7 +19,7 @@ def test_record_steal_is_idempotent(desk: Desk) -> None:
         assert desk.everything() == (before or desk.everything())
         before = desk.everything()
     assert len(desk.steals()) == desk.counter("work_steal_success_total") == 1
-    assert desk.client.llen(desk.keys.of("pair", "AAPL", "MSFT")) == 1
+    assert len(desk.client.get(desk.keys.of("recent", "AAPL", "MSFT")).split()) == 1
     results = [desk.coordinator.record_steal("MSFT", "AAPL") for _ in range(3)]
     assert results == [False, False, True], "either way round: the fourth is the fight"
     assert desk.charged() == 0
@@ -111,11 +111,37 @@ def test_a_coin_of_a_fraction_of_a_cent_is_charged_upwards(desk: Desk) -> None:
     assert desk.now(decision.claim).filled == decision.claim.need
 
 
+def test_a_cooldown_that_begins_anew_bars_stealing_back_from_both_thieves(desk: Desk) -> None:
+    desk.coordinator.record_steal("AAPL", "MSFT", from_pnl=1, to_pnl=2)
+    desk.coordinator.record_steal("AAPL", "TSLA", from_pnl=1, to_pnl=2)
+    for thief in ("MSFT", "TSLA", "NVDA"):
+        desk.open(thief, pnl=1.0, usd=1_000)
+
+    met = desk.coordinator.get_steal_candidates("AAPL")
+
+    assert {c.symbol: c.protection for c in met} == {
+        "MSFT": "steal_back",
+        "TSLA": "steal_back",
+        "NVDA": "",
+    }
+
+
+def test_wakes_that_nobody_takes_do_not_pile_up(desk: Desk) -> None:
+    slot = "AAPL|buy|maxdiff"
+    for _ in range(20):
+        assert not desk.coordinator.await_price("AAPL", "buy", "maxdiff", 50.0)
+        desk.coordinator.publish_quote("AAPL", 49, 49.01)
+        desk.coordinator.publish_quote("AAPL", 100, 100.01)
+        assert 1 <= desk.client.llen(desk.keys.of("wake", slot)) <= 4
+    assert 0 < desk.client.pttl(desk.keys.of("wake", slot)) <= 60_000
+
+
 def test_candidates_show_what_a_given_thief_would_meet(desk: Desk) -> None:
     desk.open("A", pnl=1.0, usd=5_000)
     desk.open("B", pnl=2.0, usd=5_000, rests=0.001)
     desk.open("C", pnl=3.0, usd=5_000)
-    desk.client.set(desk.keys.of("barred", "MSFT", "C"), "x", px=60_000)
+    stolen = "MSFT stolen by C (2.00 over 1.00) at some time"
+    desk.client.set(desk.keys.of("cooldown", "MSFT"), stolen, px=60_000)
 
     def protections(thief: str) -> list[str]:
         return [c.protection for c in desk.coordinator.get_steal_candidates(thief)]

@@ -56,6 +56,17 @@ def test_a_figure_that_cannot_be_grants_nothing(desk: Desk, name: str, garbage: 
     assert denied(desk) == "pnl_not_better"
 
 
+def test_a_figure_that_was_missing_before_the_certificate_may_not_be_missing_after_it(
+    desk: Desk,
+) -> None:
+    desk.client.delete(desk.keys.ledger)
+    assert not desk.coordinator.server().certified, "a look at the empty ledger, which is kept"
+    desk.coordinator.certify()
+    desk.client.hdel(desk.keys.ledger, "limit_total")
+
+    assert denied(desk) == "uncertified"
+
+
 @pytest.mark.parametrize("amount", [0, 1, 17_000_000_000])
 def test_charges_without_an_owner_are_found_and_gone_after_the_next_certificate(
     desk: Desk, amount: int

@@ -116,7 +116,7 @@ def spoiled(redis_client: redis.Redis) -> Any:
     redis_client.hset(keys.ledger, "halted", NASTY)
     redis_client.set(keys.keeper, NASTY, px=60_000)
     redis_client.set(keys.of("cooldown", f"A{NASTY}"), NASTY, px=60_000)
-    redis_client.set(keys.of("barred", "A", f"B{NASTY}"), NASTY, px=60_000)
+    redis_client.set(keys.of("cooldown", "A"), f"A stolen by {NASTY} (", px=60_000)
     redis_client.set(keys.of("fight", "A", f"B{NASTY}"), NASTY, px=60_000)
     redis_client.xadd(keys.steals, {"thief": NASTY, "victims": NASTY, "at": NASTY, NASTY: NASTY})
     redis_client.xadd(keys.audit, {"who": NASTY, "what": NASTY, "why": NASTY, "at": NASTY})

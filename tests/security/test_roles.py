@@ -252,14 +252,14 @@ def test_what_is_the_keepers_no_watcher_writes(
 def test_the_viewer_reads_cooldowns_and_nothing_else(guarded: Guarded) -> None:
     guarded.admin.set(f"{STEM}:cooldown:ETHUSD", "ETHUSD stolen by BTCUSD", ex=300)
     guarded.admin.set("stealer:{live}:cooldown:ETHUSD", "another account's", ex=300)
-    guarded.admin.set(f"{STEM}:barred:ETHUSD:BTCUSD", "x")
+    guarded.admin.set(f"{STEM}:fight:BTCUSD:ETHUSD", "x")
     viewer = guarded.client(Role.VIEWER)
     assert viewer.get(f"{STEM}:cooldown:ETHUSD") == "ETHUSD stolen by BTCUSD"
     assert 290 < viewer.ttl(f"{STEM}:cooldown:ETHUSD") <= 300
     assert viewer.exists(f"{STEM}:cooldown:UNIUSD") == 0
     refused: list[Callable[[], Any]] = [
         lambda: viewer.get("stealer:{live}:cooldown:ETHUSD"),
-        lambda: viewer.get(f"{STEM}:barred:ETHUSD:BTCUSD"),
+        lambda: viewer.get(f"{STEM}:fight:BTCUSD:ETHUSD"),
         lambda: viewer.hgetall(f"{STEM}:ledger"),
         lambda: viewer.delete(f"{STEM}:cooldown:ETHUSD"),
         lambda: viewer.set(f"{STEM}:cooldown:ETHUSD", "x"),

@@ -90,7 +90,7 @@ MAKERS: list[Maker] = [
     lambda r: ["ZREMRANGEBYSCORE", r.choice(KEYS["z"]), "-inf", r.choice(BOUNDS)],
     lambda r: [r.choice(["LPUSH", "RPUSH"]), r.choice(KEYS["l"]), *r.sample(NAMES, 2)],
     lambda r: [r.choice(["LPOP", "RPOP", "LLEN"]), r.choice(KEYS["l"])],
-    lambda r: ["LINDEX", r.choice(KEYS["l"]), r.choice(PLACES)],
+    lambda r: ["MGET", _any_key(r), r.choice(KEYS["s"]), "none"],
     lambda r: ["LRANGE", r.choice(KEYS["l"]), r.choice(PLACES), r.choice(PLACES)],
     lambda r: ["LTRIM", r.choice(KEYS["l"]), r.choice(PLACES), r.choice(PLACES)],
     lambda r: ["XADD", r.choice(KEYS["x"]), "MAXLEN", r.choice(["2", "~"]), "*", "f", "v"],

@@ -85,7 +85,7 @@ def _charges(view: View) -> str | None:
         need, absorbed = int(claim["need"]), int(claim.get("absorbed") or 0)
         if claim["state"] == "reserved":
             sums[0] += int(claim["fund"])
-            sums[1] += int(claim["fund_crypto"])
+            sums[1] += int(claim.get("fund_crypto") or 0)
             continue
         whole = int(claim["filled"]) if claim["state"] == "closed" else need
         sums[0] += whole - absorbed

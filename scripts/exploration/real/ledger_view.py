@@ -28,7 +28,7 @@ _IGNORED = frozenset(
         "keeper",
     ]
 )
-_IGNORED_KINDS = ("ended:", "wake:", "pair:", "seen:", "fills:", "ticket:")
+_IGNORED_KINDS = ("ended:", "wake:", "recent:", "seen:", "fills:", "ticket:")
 
 #: Fields of a claim that only name it, its owner or a moment.
 _NAMES = frozenset(

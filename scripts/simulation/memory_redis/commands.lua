@@ -135,6 +135,16 @@ function commands.GET(a)
   return entry and entry.text or false
 end
 
+-- What is no string is nothing here, and no error.
+function commands.MGET(a)
+  local reply = {}
+  for i = 1, #a do
+    local entry = find(a[i])
+    reply[i] = entry and entry.kind == 'string' and entry.text or false
+  end
+  return reply
+end
+
 function commands.SET(a)
   local at, condition
   local i = 3
@@ -475,13 +485,6 @@ end
 function commands.LLEN(a)
   local entry = find(a[1], 'list')
   return entry and #entry.items or 0
-end
-
-function commands.LINDEX(a)
-  local entry, place = find(a[1], 'list'), integer(a[2])
-  if not entry then return false end
-  if place < 0 then place = #entry.items + place end
-  return entry.items[place + 1] or false
 end
 
 function commands.LRANGE(a)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from stealer.cli.operator import Operator
 from stealer.cli.views.account import account_settings
@@ -86,8 +87,7 @@ class AuditEntry:
 def cooldowns(ledger: Operator) -> Cooldowns:
     """Symbols that cannot be stolen from, steal back, or wait after a refusal."""
     reader = Reader(ledger)
-    found = [*timers(reader, "cooldown", 1), *timers(reader, "barred", 2)]
-    found += timers(reader, "refused", 1)
+    found = [*cooling(reader), *timers(reader, "refused", 1)]
     found.sort(key=lambda t: (t.seconds_left < 0, t.seconds_left, t.who))
     return Cooldowns(tuple(found), tuple(reader.problems))
 
@@ -97,11 +97,11 @@ def fights(ledger: Operator) -> Fights:
     reader = Reader(ledger)
     policy, now = account_settings(reader), reader.now_ms()
     window = policy.fight_window_seconds
-    names = reader.scan("pair", 2)
-    keys = [reader.keys.of("pair", *name) for name in names]
+    names = reader.scan("recent", 2)
+    keys = [reader.keys.of("recent", *name) for name in names]
     seen = []
-    for name, (_, times) in zip(names, reader.each(keys, _times), strict=True):
-        moments = [m for m in (number_in(t) for t in times or []) if m is not None]
+    for name, (_, times) in zip(names, reader.each(keys, lambda r, k: r.get(k)), strict=True):
+        moments = [m for m in map(number_in, str(times or "").split()) if m is not None]
         ages = [(now - m) / 1000 for m in moments if now - m <= window * 1000]
         if ages:
             pair = (name[0], name[1])
@@ -110,11 +110,20 @@ def fights(ledger: Operator) -> Fights:
     return Fights(tuple(timers(reader, "fight", 2)), tuple(seen), tuple(reader.problems))
 
 
-def _times(client: object, key: str) -> object:
-    return client.lrange(key, 0, -1)  # type: ignore[attr-defined]
+def cooling(reader: Reader) -> list[Timer]:
+    """Every cooldown, and with it from whom its symbol may not steal back."""
+    found = []
+    for timer in timers(reader, "cooldown", 1):
+        found.append(timer)
+        for thief in _THIEF.findall(timer.text):
+            who = (timer.who[0], thief)
+            words = in_words("steal_back", who)
+            found.append(replace(timer, kind="steal_back", who=who, says=words))
+    return found
 
 
-_KINDS = {"barred": "steal_back"}
+#: Who stole, in the text of a cooldown.
+_THIEF = re.compile(r"stolen by (\S+) \(")
 
 
 def timers(reader: Reader, name: str, parts: int) -> list[Timer]:
@@ -128,8 +137,7 @@ def timers(reader: Reader, name: str, parts: int) -> list[Timer]:
         left = seconds_left(pttl)
         if value is None or left == 0:
             continue  # expired in between, or of the wrong type and reported
-        kind = _KINDS.get(name, name)
-        result.append(Timer(kind, who, left, in_words(kind, who), str(value), key))
+        result.append(Timer(name, who, left, in_words(name, who), str(value), key))
     return sorted(result, key=lambda t: (t.seconds_left < 0, t.seconds_left, t.who))
 
 

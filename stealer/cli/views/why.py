@@ -16,7 +16,7 @@ from stealer.cli.views.account import Account, account, waiters
 from stealer.cli.views.case import Case, Decision, must_beat
 from stealer.cli.views.orders import Tiers, candidates
 from stealer.cli.views.reading import Reader, number_in, pairs
-from stealer.cli.views.records import Timer, timers
+from stealer.cli.views.records import Timer, cooling, timers
 from stealer.model import Claim
 from stealer.replies import Candidate
 from stealer.tiers import distance
@@ -73,11 +73,7 @@ def why(ledger: Operator, symbol: str, strategy: str = "", side: str = "") -> tu
         if s in (side or s) and t in ((strategy,) if strategy else (t,))
     ]
     met = candidates(reader, name)
-    ticking = [
-        t
-        for n, p in (("cooldown", 1), ("barred", 2), ("refused", 1), ("fight", 2))
-        for t in timers(reader, n, p)
-    ]
+    ticking = [*cooling(reader), *timers(reader, "refused", 1), *timers(reader, "fight", 2)]
     result = []
     for one_side, one in slots:
         status = statuses.get((one_side, one), {})

@@ -98,35 +98,31 @@ local function touch(c)
   if heir then redis.call('EXISTS', K.wake(heir)) end
 end
 
--- The best waiter better than `above` whose need fits `left` in every pool it is in, and whose
--- entry lives; nil if there is none. `mine` is never its own rival. Bounded: waiters are as many
+-- The best waiter better than `above` whose need fits what `left` answers in every pool it is in, and
+-- whose entry lives; nil if there is none. `mine` is never its own rival. Bounded: waiters are as many
 -- as slots that were refused lately.
 local function best_waiter(left, above, mine)
-  local at = 0
+  local at, free = 0, nil
   while at < 1024 do
     local page = redis.call('ZREVRANGEBYSCORE', K.waiters, '+inf', above and '(' .. above or '-inf',
-        'WITHSCORES', 'LIMIT', at, 16)
-    for i = 1, #page, 2 do
+        'LIMIT', at, 16)
+    for i = 1, #page do
       local slot = page[i]
       local need, crypto, expires = string.match(
-          redis.call('HGET', K.waiting, slot) or '', '^(%d+) (%d) (%d+)$')
+          redis.call('HGET', K.waiting, slot) or '', '^(%d+) ([01]) (%d+)$')
       if slot ~= mine and need and num(expires) > NOW then
-        local fits = true
-        for _, pool in ipairs(POOLS) do
-          local weight = WEIGHT[crypto][pool]
-          if weight > 0 and num(need) * weight > left[pool] then fits = false end
-        end
-        if fits then return slot end
+        free = free or left()
+        if fits_in(free, num(need), WEIGHT[crypto]) then return slot end
       end
     end
-    if #page < 32 then return nil end
+    if #page < 16 then return nil end
     at = at + 16
   end
   return nil
 end
 
 local function wake_best()
-  local slot = best_waiter(room(), nil, nil)
+  local slot = best_waiter(room, nil, nil)
   if slot then wake(slot) end
 end
 
@@ -199,7 +195,7 @@ local function disown_victims(c)
     local v = redis.call('HMGET', K.claim(id), 'state', 'heir')
     if v[1] == 'evicting' and v[2] == c.id then
       redis.call('HSET', K.claim(id), 'heir', '')
-      redis.call('ZADD', K.heirless, int(NOW), id)
+      redis.call('ZADD', K.heirless, NOW_TEXT, id)
     end
   end
 end

@@ -17,11 +17,14 @@ local function shortfall(thief, left, total, crypto)
 end
 
 local function gap_text(gap)
-  local parts = {}
-  for _, pool in ipairs(POOLS) do
-    if gap[pool] > 0 then parts[#parts + 1] = pool .. ' ' .. words(gap[pool] / 1000000) end
+  local text
+  for i = 1, #POOLS do
+    local lack = gap[POOLS[i]]
+    if lack > 0 then
+      text = (text and text .. ', ' or 'short ') .. POOLS[i] .. ' ' .. words(lack / 1000000)
+    end
   end
-  return #parts > 0 and 'short ' .. table.concat(parts, ', ') or 'nothing short'
+  return text or 'nothing short'
 end
 
 local heirless
@@ -36,7 +39,9 @@ local function heirless_claims()
   if not heirless then
     heirless = {}
     local since = NOW - 2 * seconds(POLICY.reserve_seconds)
-    for _, id in ipairs(redis.call('ZRANGE', K.heirless, 0, 1023)) do
+    local ids = redis.call('ZRANGE', K.heirless, 0, 1023)
+    for i = 1, #ids do
+      local id = ids[i]
       local c = candidate(id, 0)
       if num(c.evicted_ms) >= since then heirless[#heirless + 1] = c end
     end
@@ -46,22 +51,21 @@ end
 
 -- Heirless evicting claims that help, oldest first, until the gap is covered; reduces `gap`.
 local function inheritance(gap)
-  local taken = {}
-  for _, c in ipairs(heirless_claims()) do
+  local taken, claims = {}, heirless_claims()
+  for i = 1, #claims do
     if not short_pools(gap) then break end
-    if helps(c, gap) then
-      taken[#taken + 1] = c
-      for _, pool in ipairs(POOLS) do gap[pool] = gap[pool] - c.remainder * c.weight[pool] end
+    if helps(claims[i], gap) then
+      taken[#taken + 1] = claims[i]
+      cover(gap, claims[i])
     end
   end
   return taken
 end
 
--- What evictions without an heir will bring on top of `left`: a better waiter may count on it.
-local function with_heirless(left)
-  for _, c in ipairs(heirless_claims()) do
-    for _, pool in ipairs(POOLS) do left[pool] = left[pool] + c.remainder * c.weight[pool] end
-  end
+-- What is left with what evictions without an heir will bring: a better waiter may count on it.
+local function with_heirless()
+  local left, claims = room(), heirless_claims()
+  for i = 1, #claims do cover(left, claims[i], -1) end
   return left
 end
 
@@ -98,13 +102,26 @@ local function plan_funding(thief, total, crypto, spent, enabled)
   return plan
 end
 
-local PROTECTED = {'near_fill', 'probe', 'force_immediate', 'market_closed', 'stale_quote',
-  'cooldown'}
+-- Records what a dry run would have done; says it.
+local function rehearsed(thief, plan)
+  local names = {}
+  for i = 1, #plan.victims do names[i] = plan.victims[i].symbol end
+  local victims = table.concat(names, ' ')
+  redis.call('XADD', K.dry_steals, 'MAXLEN', '~', '10000', '*', 'at', iso(NOW), 'thief', thief.symbol,
+      'thief_pnl', thief.pnl_text, 'victims', victims, 'shortfall', plan.text)
+  count(#names > 0 and 'dry_run_steals_total' or 'dry_run_grants_total')
+  return #names > 0 and 'would steal from ' .. victims or 'would be granted'
+end
+
+local PROTECTED = {near_fill = true, probe = true, force_immediate = true, market_closed = true,
+  stale_quote = true, cooldown = true}
 
 local function count_attempt(met)
   count('work_steal_attempts_total')
   local protected = 0
-  for _, name in ipairs(PROTECTED) do protected = protected + ((met or {})[name] or 0) end
+  for name, times in pairs(met or {}) do
+    if PROTECTED[name] then protected = protected + times end
+  end
   if protected > 0 then count('orders_protected_total', protected) end
 end
 
@@ -120,10 +137,10 @@ end
 local function draw_for(thief, plan)
   local margin = thief.weight.margin * thief.need - num(thief.draw_margin)
   local cash = thief.need * thief.weight.cash - num(thief.draw_cash)
-  for _, list in ipairs({plan.inherits, plan.victims}) do
-    for _, v in ipairs(list) do
-      margin, cash = margin - v.remainder * v.weight.margin, cash - v.remainder * v.weight.cash
-    end
+  local inherits, victims = plan.inherits, plan.victims
+  for i = 1, #inherits + #victims do
+    local v = inherits[i] or victims[i - #inherits]
+    margin, cash = margin - v.remainder * v.weight.margin, cash - v.remainder * v.weight.cash
   end
   thief.draw_margin, thief.draw_cash = math.max(margin, 0), math.max(cash, 0)
   draw_power(thief.draw_margin, thief.draw_cash)
@@ -148,10 +165,11 @@ local function carry_out(thief, plan)
   evict_for(thief, plan.victims)
   local steal_id = thief.id .. ':' .. int(next_sequence())
   local fights, done = 0, {}
-  for _, v in ipairs(plan.victims) do
+  for i = 1, #plan.victims do
+    local v = plan.victims[i]
     if not done[v.symbol] then
       done[v.symbol] = true
-      if record_pair(v.symbol, thief.symbol, v.pnl, thief.pnl) then fights = fights + 1 end
+      if record_pair(v, thief) then fights = fights + 1 end
     end
   end
   record_stream(steal_id, thief, plan.victims, plan.text, fights)
@@ -159,18 +177,39 @@ local function carry_out(thief, plan)
 end
 
 local function append_victims(thief, plan)
-  local ids = {}
-  for _, c in ipairs(plan.inherits) do ids[#ids + 1] = c.id end
-  for _, v in ipairs(plan.victims) do ids[#ids + 1] = v.id end
-  local text = table.concat(ids, ' ')
-  if (thief.victims or '') ~= '' and text ~= '' then return thief.victims .. ' ' .. text end
-  return text ~= '' and text or thief.victims or ''
+  local text, inherits, victims = thief.victims or '', plan.inherits, plan.victims
+  for i = 1, #inherits + #victims do
+    local v = inherits[i] or victims[i - #inherits]
+    text = (text ~= '' and text .. ' ' or '') .. v.id
+  end
+  return text
+end
+
+-- The fields of a new claim that few claims need: absent they are zero, or nothing.
+local function uncommon_fields(thief, plan, steal_id, ticket)
+  local more = {}
+  local function add(name, value)
+    more[#more + 1] = name
+    more[#more + 1] = value
+  end
+  if ticket and ticket ~= '' then add('ticket', ticket) end
+  if thief.weight.crypto > 0 then
+    add('fund_crypto', int(thief.fund_crypto))
+    add('draw_cash', int(thief.draw_cash))
+  end
+  if thief.pending > 0 then
+    add('pending', int(thief.pending))
+    add('victims', append_victims(thief, plan))
+    add('spent', tostring(plan.sum))
+  end
+  if steal_id ~= '' then add('steal_id', steal_id) end
+  return more
 end
 
 -- The answer of acquire and topup. Victims are quadruples: id, symbol, order id, PnL.
 local function funded_reply(outcome, thief, inherits, steal_id, victims)
   local reply = {outcome, thief.id, thief.fence, int(thief.deadline_ms), int(thief.fund),
-    int(thief.fund_crypto), tostring(thief.pnl), int(inherits), steal_id}
+    int(thief.fund_crypto), tostring(thief.pnl), int(inherits), steal_id or ''}
   for _, v in ipairs(victims) do
     reply[#reply + 1] = v.id
     reply[#reply + 1] = v.symbol

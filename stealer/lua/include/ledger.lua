@@ -14,32 +14,49 @@ local NUMBERS = {'limit_total', 'limit_crypto', 'positions_total', 'positions_cr
   'power_cash', 'since_margin', 'since_cash', 'next_margin', 'next_cash', 'seq', 'epoch', 'term',
   'account_ms', 'snapshot', 'begun', 'session_until', 'no_steal_until', 'cert_snapshot',
   'run', 'repl', 'halted', 'session', 'policy_version'}
-local TEXT_FROM = 24
+local TEXT_FROM = 24 -- the first that is no number
 local LARGEST = 2^53
 local SIGNED = {limit_total = true, limit_crypto = true, power_margin = true, power_cash = true}
 
 local L
 
-local function start_ledger()
-  local v = redis.call('HMGET', K.ledger, unpack(NUMBERS))
-  -- Certifying writes every figure. One that is missing since, no whole number, or beyond what it can
-  -- be was written by somebody else: it would grant what is not there, so nothing is certified with it.
-  local missing, spoiled = v[16] and '' or 0, nil
-  for i = 1, TEXT_FROM - 1 do
-    local n = tonumber(v[i] or missing)
-    if not n or n % 1 ~= 0 or n >= LARGEST or n < (SIGNED[NUMBERS[i]] and -LARGEST or 0) then
-      spoiled, n = NUMBERS[i], 0
-    end
-    v[i] = n
+-- By account: the text of each figure when it was last read or written, and the number it is. Most are
+-- the same in the next call, which need not work them out again; a text is always the same number.
+local texts, numbers
+local texts_of, numbers_of = {}, {}
+
+-- Certifying writes every figure. One that is missing since, no whole number, or beyond what it can
+-- be was written by somebody else: it would grant what is not there, so nothing is certified with it.
+-- False for such a figure.
+local function read_figure(i, text, certified)
+  local n = tonumber(text or certified and '' or 0)
+  if not n or n % 1 ~= 0 or n >= LARGEST or n < (SIGNED[NUMBERS[i]] and -LARGEST or 0) then
+    texts[i], numbers[i] = nil, 0
+    return false
   end
+  texts[i], numbers[i] = text or nil, n
+  return true
+end
+
+local function start_ledger()
+  texts, numbers = texts_of[P], numbers_of[P]
+  if not texts then
+    texts, numbers = {}, {}
+    texts_of[P], numbers_of[P] = texts, numbers
+  end
+  local v, spoiled = redis.call('HMGET', K.ledger, unpack(NUMBERS)), nil
+  for i = 1, TEXT_FROM - 1 do
+    if v[i] ~= texts[i] and not read_figure(i, v[i], v[16]) then spoiled = NUMBERS[i] end
+  end
+  local n = numbers
   -- One table with all its places from the start: this runs in every call.
   L = {
-    limit_total = v[1], limit_crypto = v[2], positions_total = v[3], positions_crypto = v[4],
-    foreign_total = v[5], foreign_crypto = v[6], charged_total = v[7], charged_crypto = v[8],
-    power_margin = v[9], power_cash = v[10], since_margin = v[11], since_cash = v[12],
-    next_margin = v[13], next_cash = v[14], seq = v[15], epoch = v[16], term = v[17],
-    account_ms = v[18], snapshot = v[19], begun = v[20], session_until = v[21],
-    no_steal_until = v[22], cert_snapshot = v[23], run = v[24] or '', repl = v[25] or '',
+    limit_total = n[1], limit_crypto = n[2], positions_total = n[3], positions_crypto = n[4],
+    foreign_total = n[5], foreign_crypto = n[6], charged_total = n[7], charged_crypto = n[8],
+    power_margin = n[9], power_cash = n[10], since_margin = n[11], since_cash = n[12],
+    next_margin = n[13], next_cash = n[14], seq = n[15], epoch = n[16], term = n[17],
+    account_ms = n[18], snapshot = n[19], begun = n[20], session_until = n[21],
+    no_steal_until = n[22], cert_snapshot = n[23], run = v[24] or '', repl = v[25] or '',
     halted = v[26] or '', session = v[27] or '', policy_version = v[28] or '', spoiled = spoiled,
   }
 end
@@ -60,6 +77,14 @@ local function room()
   }
 end
 
+-- True when an order of this need fits what is `left` in every pool it is in.
+local function fits_in(left, need, weight)
+  return not (weight.total > 0 and need * weight.total > left.total
+      or weight.crypto > 0 and need * weight.crypto > left.crypto
+      or weight.margin > 0 and need * weight.margin > left.margin
+      or weight.cash > 0 and need * weight.cash > left.cash)
+end
+
 -- Change what is charged; `total` and `crypto` may be negative.
 local function charge(total, crypto)
   L.charged_total = L.charged_total + total
@@ -77,11 +102,22 @@ local function next_sequence()
   return L.seq
 end
 
+-- The places in NUMBERS of what scripts change as they decide.
+local MOVING = {7, 8, 11, 12, 13, 14, 15}
+
+-- Writes of these what is not as it was read, or could not be read.
 local function save_ledger()
-  redis.call('HSET', K.ledger,
-    'charged_total', int(L.charged_total), 'charged_crypto', int(L.charged_crypto),
-    'since_margin', int(L.since_margin), 'since_cash', int(L.since_cash),
-    'next_margin', int(L.next_margin), 'next_cash', int(L.next_cash), 'seq', int(L.seq))
+  local changed, n = {}, 0
+  for i = 1, #MOVING do
+    local at = MOVING[i]
+    local name = NUMBERS[at]
+    if L[name] ~= numbers[at] or not texts[at] then
+      texts[at], numbers[at] = int(L[name]), L[name]
+      changed[n + 1], changed[n + 2] = name, texts[at]
+      n = n + 2
+    end
+  end
+  if n > 0 then redis.call('HSET', K.ledger, unpack(changed)) end
 end
 
 local function session_open()

@@ -35,9 +35,10 @@ local function settle_survivors(live, ended)
     if not c then
       redis.call('ZREM', K.claims, id)
     elseif c.state == 'reserved' and (live[id] or ended[id]) then
-      redis.call('HSET', K.claim(id), 'state', 'launching', 'deadline_ms', int(NOW), 'pending', '0',
+      redis.call('HSET', K.claim(id), 'state', 'launching', 'deadline_ms', NOW_TEXT, 'pending', '0',
           'victims', '', 'fund', int(c.need), 'fund_crypto', int(c.need * c.weight.crypto))
-      redis.call('ZADD', K.deadlines, int(NOW), id)
+      redis.call('ZADD', K.deadlines, NOW_TEXT, id)
+      redis.call('ZADD', K.beats, NOW_TEXT, id)
       launched[id] = true
     elseif c.state == 'reserved' then
       remember_end(c, 'aborted', '0', 'dropped when the ledger was certified anew', 'keeper')
@@ -45,7 +46,7 @@ local function settle_survivors(live, ended)
       dropped = dropped + 1
     elseif c.state == 'evicting' and (c.heir or '') ~= '' then
       redis.call('HSET', K.claim(id), 'heir', '')
-      redis.call('ZADD', K.heirless, int(NOW), id)
+      redis.call('ZADD', K.heirless, NOW_TEXT, id)
     end
   end
   return dropped, launched
@@ -58,11 +59,11 @@ local function adopt_order(o)
       'strategy', o.strategy, 'crypto', o.crypto, 'qty', o.qty, 'limit', o.limit, 'need', o.need,
       'pnl', o.pnl, 'mode', o.mode, 'forced', o.forced, 'owner', '', 'request', '',
       'fence', int(L.epoch + 1) .. '.' .. int(next_sequence()), 'state', 'launching',
-      'created_ms', o.created_ms, 'opened_ms', int(NOW), 'steal_id', '', 'ticket', '')
+      'created_ms', o.created_ms, 'opened_ms', NOW_TEXT, 'steal_id', '', 'ticket', '')
   redis.call('HSET', K.slots, o.slot, o.id)
   if o.before then enter_slot(o.slot, o.before) end
   redis.call('ZADD', K.claims, o.created_ms, o.id)
-  redis.call('ZADD', K.beats, int(NOW), o.id)
+  redis.call('ZADD', K.beats, NOW_TEXT, o.id)
   audit('rebuild', o.id, 'keeper', 'order ' .. o.order_id .. ' had lost its claim')
 end
 
@@ -78,15 +79,15 @@ local function see_order(o, state, filled, need)
   end
   if o.ending == '1' and (state == 'launching' or state == 'open') then
     -- Whoever asked for the cancel has been forgotten; it is on its way, and no thief need ask again.
-    redis.call('HSET', K.claim(o.id), 'state', 'evicting', 'heir', '', 'evicted_ms', int(NOW),
+    redis.call('HSET', K.claim(o.id), 'state', 'evicting', 'heir', '', 'evicted_ms', NOW_TEXT,
         'cause', 'canceling when the ledger was rebuilt', 'by', 'keeper')
     redis.call('ZREM', K.open, o.id)
-    redis.call('ZADD', K.heirless, int(NOW), o.id)
+    redis.call('ZADD', K.heirless, NOW_TEXT, o.id)
   end
   if listed > filled then
     redis.call('HSET', K.claim(o.id), 'filled', int(listed), 'filled_qty', o.filled_qty,
-        'filled_ms', int(NOW))
-    redis.call('ZADD', K.unabsorbed, int(NOW), o.id)
+        'filled_ms', NOW_TEXT)
+    redis.call('ZADD', K.unabsorbed, NOW_TEXT, o.id)
   end
 end
 

@@ -73,8 +73,8 @@ local function examined(id)
   return c
 end
 
--- True for a claim that keeps others out of its slot, and gives signs of life or is an orphan: every
--- live one, also without an owner, but for an order too many.
+-- True for a claim that keeps others out of its slot: every live one, also without an owner, but for an
+-- order too many. From its launch on it gives signs of life or is an orphan.
 local function keeps_slot(c) return c.state ~= 'closed' and c.cause ~= 'condemned' end
 
 -- The sorted sets in which a claim must be.
@@ -83,7 +83,7 @@ local function places(c)
   if c.state == 'reserved' or c.state == 'launching' then keys[2] = K.deadlines end
   if c.state == 'open' then keys[2] = K.open end
   if c.state == 'evicting' and (c.heir or '') == '' then keys[2] = K.heirless end
-  if keeps_slot(c) then keys[#keys + 1] = K.beats end
+  if keeps_slot(c) and c.state ~= 'reserved' then keys[#keys + 1] = K.beats end
   if c.filled > c.absorbed then keys[#keys + 1] = K.unabsorbed end
   return keys
 end
@@ -127,7 +127,7 @@ end
 local function index_again(c)
   local score = {[K.claims] = int(num(c.created_ms)), [K.open] = c.pnl,
     [K.deadlines] = int(c.deadline_ms)}
-  for _, key in ipairs(places(c)) do redis.call('ZADD', key, 'NX', score[key] or int(NOW), c.id) end
+  for _, key in ipairs(places(c)) do redis.call('ZADD', key, 'NX', score[key] or NOW_TEXT, c.id) end
 end
 
 -- Which of two claims keeps the slot: what was sent before what was not, then what the slot says,
@@ -154,7 +154,7 @@ local function share_slots(claims, holders)
   for _, c in ipairs(claims) do
     if c.state == 'open' and keeps_slot(c) and first[c.slot].id ~= c.id then
       c.state, c.heir, c.cause = 'evicting', '', 'condemned'
-      redis.call('HSET', K.claim(c.id), 'state', 'evicting', 'heir', '', 'evicted_ms', int(NOW),
+      redis.call('HSET', K.claim(c.id), 'state', 'evicting', 'heir', '', 'evicted_ms', NOW_TEXT,
           'cause', 'condemned', 'by', 'keeper')
       redis.call('ZREM', K.open, c.id)
       redis.call('ZREM', K.beats, c.id)

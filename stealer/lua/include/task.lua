@@ -8,7 +8,7 @@ local function remembered(ticket, life, fresh, age, lines, from)
   redis.call('EXISTS', key, fills)
   if fresh == '1' then redis.call('DEL', key, fills) end
   if redis.call('EXISTS', key) == 0 then
-    redis.call('SET', key, int(NOW), 'PX', int(life))
+    redis.call('SET', key, NOW_TEXT, 'PX', int(life))
     redis.call('DEL', fills)
   end
   local started = num(redis.call('GET', key))
@@ -16,7 +16,7 @@ local function remembered(ticket, life, fresh, age, lines, from)
     started = NOW - age
     redis.call('SET', key, int(started), 'PX', int(math.max(life - age, 60000)))
   end
-  local reply, told = {int(started), int(NOW)}, {}
+  local reply, told = {int(started), NOW_TEXT}, {}
   for _, line in ipairs(redis.call('LRANGE', fills, 0, -1)) do
     told[string.match(line, '^%S+') or ''] = true
     reply[#reply + 1] = line
