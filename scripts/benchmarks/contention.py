@@ -1,7 +1,8 @@
-"""Throughput of many processes that contend for one account's capacity, three ways in one run:
+"""Throughput of many processes that contend for one account's capacity, four ways in one run:
 
 - ``acquire`` and ``abort`` of this project;
-- the same job with redis-py's ``Lock`` around read, decide and write in Python;
+- the same job with redis-py's ``Lock`` around read, decide and write in Python, a call for each;
+- the same with all reads in one round trip and all writes in another, as few as Python can;
 - a script that only returns 1, called as often: what the connection itself allows.
 
 One decision is one attempt to take capacity, granted or refused; a granted one is given back.
@@ -31,7 +32,7 @@ def measure(url: str, processes: int, seconds: float) -> dict[str, Any]:
     _prepare(client)
     rates = {
         way: sum(_crowd(way, url, processes, seconds)) / seconds
-        for way in ("steal", "lock", "noop")
+        for way in ("steal", "lock", "packed_lock", "noop")
     }
     return {
         "processes": processes,
@@ -39,6 +40,8 @@ def measure(url: str, processes: int, seconds: float) -> dict[str, Any]:
         "decisions_per_second": {way: round(rate, 1) for way, rate in rates.items()},
         "acquire_to_lock": round(rates["steal"] / rates["lock"], 2),
         "noop_to_lock": round(rates["noop"] / rates["lock"], 2),
+        "acquire_to_packed_lock": round(rates["steal"] / rates["packed_lock"], 2),
+        "noop_to_packed_lock": round(rates["noop"] / rates["packed_lock"], 2),
     }
 
 
@@ -47,9 +50,11 @@ def lines(result: dict[str, Any]) -> list[str]:
     rates = result["decisions_per_second"]
     return [
         f"{result['processes']} processes, decisions a second: acquire {rates['steal']:,.0f}, "
-        f"Lock {rates['lock']:,.0f}, no-op script {rates['noop']:,.0f}",
+        f"Lock {rates['lock']:,.0f}, Lock in two round trips {rates['packed_lock']:,.0f}, "
+        f"no-op script {rates['noop']:,.0f}",
         f"acquire is {result['acquire_to_lock']} x the Lock version "
-        f"(a no-op script {result['noop_to_lock']} x)",
+        f"(a no-op script {result['noop_to_lock']} x), and {result['acquire_to_packed_lock']} x "
+        f"that in two round trips ({result['noop_to_packed_lock']} x)",
     ]
 
 
@@ -85,7 +90,12 @@ def _crowd(way: str, url: str, processes: int, seconds: float) -> list[int]:
 
 def _work(way: str, url: str, number: int, seconds: float, barrier: Barrier, results: Any) -> None:
     client = redis.Redis.from_url(url, decode_responses=True)
-    step = {"steal": _acquire_step, "lock": _lock_step, "noop": _noop_step}[way](client, number)
+    step = {
+        "steal": _acquire_step,
+        "lock": _lock_step,
+        "packed_lock": _packed_lock_step,
+        "noop": _noop_step,
+    }[way](client, number)
     barrier.wait()
     stop, count = time.monotonic() + seconds, 0
     while time.monotonic() < stop:
@@ -109,9 +119,47 @@ def _acquire_step(client: redis.Redis, number: int) -> Any:
 def _lock_step(client: redis.Redis, number: int) -> Any:
     """Read, decide and write in Python under redis-py's Lock, with its defaults.
 
-    The same records as ``acquire`` and ``abort`` keep, in as few round trips as Python can: one
-    pipeline of reads, one of writes.
+    The same records as ``acquire`` and ``abort`` keep.
     """
+    need, claim, slot = 1000 * MICRO, f"lock:claim:{number}", f"AAPL|buy|s{number}"
+
+    def take() -> bool:
+        with client.lock("lock:mutex", timeout=10):
+            if client.hget("lock:slots", slot) is not None:
+                return False
+            ledger: Any = client.hgetall("lock:ledger")
+            client.hget("lock:quotes", "AAPL")
+            waiters: Any = client.zrevrange("lock:waiters", 0, 15, withscores=True)
+            fits = need <= int(ledger["limit"]) - int(ledger["charged"])
+            if fits and not any(pnl > 1 for _, pnl in waiters):
+                client.hset("lock:ledger", "charged", int(ledger["charged"]) + need)
+                client.hset(claim, mapping={"slot": slot, "need": need, "state": "reserved"})
+                client.hset("lock:slots", slot, claim)
+                client.zadd("lock:deadlines", {claim: time.time() + 30})
+                client.zrem("lock:waiters", slot)
+                return True
+            if not client.zrange("lock:open", 0, 7, withscores=True):
+                client.zadd("lock:waiters", {slot: 1.0})
+                client.hincrby("lock:counters", "denied", 1)
+            return False
+
+    def give_back() -> None:
+        with client.lock("lock:mutex", timeout=10):
+            charged = int(client.hget("lock:ledger", "charged") or 0)
+            client.hset("lock:ledger", "charged", charged - need)
+            client.delete(claim)
+            client.hdel("lock:slots", slot)
+            client.zrem("lock:deadlines", claim)
+
+    def step() -> None:
+        if take():
+            give_back()
+
+    return step
+
+
+def _packed_lock_step(client: redis.Redis, number: int) -> Any:
+    """The same in as few round trips as Python can: one pipeline of reads, one of writes."""
     need, claim, slot = 1000 * MICRO, f"lock:claim:{number}", f"AAPL|buy|s{number}"
 
     def take() -> bool:
