@@ -202,9 +202,11 @@ class Entries:
         if decision.outcome is Verdict.GRANTED and not decision.inherits:
             return claim  # from what was free; launch looks once more
         asked: dict[str, float] = {}
-        pause = FIRST_LOOK_SECONDS
+        pause, woken = FIRST_LOOK_SECONDS, False
         while True:
-            for victim in decision.victims:
+            # Who is woken asks the ledger first: the keeper's stream has told it of a victim's
+            # end, and a look-up of our own takes a request and some milliseconds.
+            for victim in () if woken else decision.victims:
                 self._end_victim(victim, asked)
             decision = self.coordinator.topup(claim)
             if decision.outcome is Verdict.GRANTED and decision.claim:
@@ -218,8 +220,9 @@ class Entries:
                 self.coordinator.abort(claim, "victims did not end in time")
                 waiting = ", ".join(victim.symbol for victim in decision.victims)
                 return EntryResult(Ending.DENIED, "late", f"{waiting} did not end in time")
+            woken_before, woken = woken, False
             if all(victim.id in asked for victim in decision.victims):
-                self.coordinator.wait(claim.slot, pause)
+                woken = self.coordinator.wait(claim.slot, pause) and not woken_before
                 pause = min(pause * 2, LONGEST_LOOK_SECONDS)
 
     def _given_up(self, claim: Claim) -> EntryResult:

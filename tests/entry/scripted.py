@@ -27,6 +27,7 @@ class ScriptedBroker(FakeBroker):
         #: What a cancel does: "ends", "fills", "nothing", or "half" (half filled, then ended).
         self.on_cancel = "ends"
         self.is_blind = False  #: look-ups fail
+        self.looks = 0  #: how many there were
         self.tradable = True
         #: Run before a POST is written, where a real one still connects.
         self.while_connecting: Callable[[], object] = lambda: None
@@ -75,6 +76,7 @@ class ScriptedBroker(FakeBroker):
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self._answer()
+        self.looks += 1
         if self.is_blind:
             raise BrokerUnavailable("look-ups fail by the test's will")
         return self.orders.get(client_order_id)

@@ -24,6 +24,7 @@ class Stage:
         self.coordinator = desk.coordinator
         self.steps: list[str] = []
         self.meanwhile: Callable[[], object] = lambda: None
+        self.is_woken = False
         self.entries = Entries(
             desk.coordinator,
             broker,
@@ -36,7 +37,7 @@ class Stage:
         """In the place of ``Ledger.wait``."""
         self.clock.advance(seconds)
         self.meanwhile()
-        return True
+        return self.is_woken
 
     def open(
         self, symbol: str, pnl: float, usd: float, *, market_open: bool = True, limit: float = 100

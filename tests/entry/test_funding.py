@@ -82,6 +82,43 @@ def test_a_pending_cancel_pays_nobody_until_the_order_is_over(stage: Stage) -> N
     stage.assert_charged(THIEF_USD)
 
 
+def test_who_is_woken_asks_the_ledger_before_the_broker(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+    stage.is_woken = True
+    looks = []
+
+    def the_keeper_hears_of_the_end() -> None:
+        looks.append(stage.broker.looks)
+        stage.desk.coordinator.close(victim, stage.desk.order(victim, "canceled"))
+
+    stage.meanwhile = the_keeper_hears_of_the_end
+
+    assert stage.steal().ending is Ending.OPEN
+    assert looks == [stage.broker.looks], "no look-up after it was woken"
+    stage.assert_charged(THIEF_USD)
+
+
+def test_who_is_woken_in_vain_looks_at_the_broker(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+    stage.is_woken = True
+    wakes = 0
+
+    def only_the_broker_knows_of_the_end() -> None:
+        nonlocal wakes
+        wakes += 1
+        if wakes == 1:
+            stage.broker.on_cancel = "ends"
+            stage.broker.cancel(f"id-{victim.id}")
+
+    stage.meanwhile = only_the_broker_knows_of_the_end
+
+    assert stage.steal().ending is Ending.OPEN
+    assert wakes == 2, "every other time it looks by itself"
+    stage.assert_charged(THIEF_USD)
+
+
 def test_a_cancel_without_effect_is_repeated(stage: Stage) -> None:
     stage.rest("MSFT")
     stage.broker.on_cancel = "nothing"

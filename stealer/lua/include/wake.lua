@@ -1,12 +1,6 @@
 --[[ Waking a watcher that blocks on its slot's list. A wake may be a false one: it only looks again. ]]
-local MOST_WAKES = 4
-
 local function wake(slot)
   local key = K.wake(slot)
   local length = redis.call('LPUSH', key, NOW_TEXT)
-  if length == 1 then
-    redis.call('PEXPIRE', key, 60000)
-  elseif length > MOST_WAKES then
-    redis.call('LTRIM', key, 0, 0)
-  end
+  if length == 1 then redis.call('PEXPIRE', key, 60000) else redis.call('LTRIM', key, 0, 0) end
 end
