@@ -28,6 +28,7 @@ if NOW > c.deadline_ms then return {'late'} end
 if c.pending > 0 or not funded(c) then return {'underfunded'} end
 local left = room()
 if left.total < 0 or (c.weight.crypto > 0 and left.crypto < 0) then return {'overdrawn'} end
+touch(c)
 local trust = seconds(POLICY.trust_seconds)
 redis.call('HSET', K.claim(id), 'state', 'launching', 'launch_request', request,
     'launched_ms', NOW_TEXT, 'deadline_ms', int(NOW + trust))

@@ -349,6 +349,15 @@ def test_close_reads_all_it_may_create_even_when_it_pays_an_heir(
 
 
 @pytest.mark.real_server
+def test_launch_reads_all_it_may_create(trace: Trace) -> None:
+    claim = a_reservation(trace.desk)
+    forget_records(trace.desk)
+
+    assert trace.unread(lambda: trace.desk.coordinator.launch(claim)) == set()
+    assert trace.desk.client.zscore(trace.desk.keys.beats, claim.id)
+
+
+@pytest.mark.real_server
 def test_abort_reads_all_it_may_create_even_when_victims_lose_their_heir(trace: Trace) -> None:
     desk = trace.desk
     victim = desk.open("AAA", 1.0, usd=200)

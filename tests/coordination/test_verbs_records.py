@@ -111,9 +111,9 @@ def test_a_coin_of_a_fraction_of_a_cent_is_charged_upwards(desk: Desk) -> None:
     assert desk.now(decision.claim).filled == decision.claim.need
 
 
-def test_a_cooldown_that_begins_anew_bars_stealing_back_from_both_thieves(desk: Desk) -> None:
-    desk.coordinator.record_steal("AAPL", "MSFT", from_pnl=1, to_pnl=2)
-    desk.coordinator.record_steal("AAPL", "TSLA", from_pnl=1, to_pnl=2)
+def test_a_cooldown_that_begins_anew_bars_stealing_back_from_all_its_thieves(desk: Desk) -> None:
+    for thief in ("MSFT", *(f"T{letter}" for letter in "ABCDEFGHIJ"), "TSLA"):
+        desk.coordinator.record_steal("AAPL", thief, from_pnl=1, to_pnl=2)
     for thief in ("MSFT", "TSLA", "NVDA"):
         desk.open(thief, pnl=1.0, usd=1_000)
 

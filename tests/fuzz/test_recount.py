@@ -56,6 +56,17 @@ def test_a_figure_that_cannot_be_grants_nothing(desk: Desk, name: str, garbage: 
     assert denied(desk) == "pnl_not_better"
 
 
+def test_a_figure_that_a_script_drives_below_zero_grants_nothing_more(desk: Desk) -> None:
+    apple = desk.coordinator.claim_in_slot("AAPL", "buy", "maxdiff")
+    assert apple
+    desk.client.hset(desk.keys.ledger, "charged_total", 0)  # somebody's, and a figure like any other
+
+    desk.coordinator.close(apple, desk.order(apple, "canceled"))
+
+    assert int(desk.client.hget(desk.keys.ledger, "charged_total")) < 0
+    assert denied(desk) == "uncertified"
+
+
 def test_a_figure_that_was_missing_before_the_certificate_may_not_be_missing_after_it(
     desk: Desk,
 ) -> None:

@@ -105,15 +105,17 @@ end
 -- The places in NUMBERS of what scripts change as they decide.
 local MOVING = {7, 8, 11, 12, 13, 14, 15}
 
--- Writes of these what is not as it was read, or could not be read.
+-- Writes of these what is not as it was read, or could not be read. What is written passes the same
+-- check as what is read: a figure that a spoiled one was driven to is no figure in the next call.
 local function save_ledger()
   local changed, n = {}, 0
   for i = 1, #MOVING do
     local at = MOVING[i]
     local name = NUMBERS[at]
     if L[name] ~= numbers[at] or not texts[at] then
-      texts[at], numbers[at] = int(L[name]), L[name]
-      changed[n + 1], changed[n + 2] = name, texts[at]
+      local text = int(L[name])
+      read_figure(at, text, true)
+      changed[n + 1], changed[n + 2] = name, text
       n = n + 2
     end
   end

@@ -25,6 +25,19 @@ local function steals_of_pair(before)
   return text, count > threshold and NOW - num(at) <= seconds(POLICY.fight_window_seconds)
 end
 
+-- Who stole from a symbol while it cools already, in words by which `barred` goes on to know them. Only
+-- `record_steal` meets such a symbol.
+local function thieves_before(v, thief)
+  local text, names, others = '', {[thief.symbol] = true}, 0
+  for name in string.gmatch(v.cooling or '', 'stolen by (%S+) %(') do
+    if not names[name] and others < 100 then
+      text = text .. '; stolen by ' .. name .. ' (before)'
+      names[name], others = true, others + 1
+    end
+  end
+  return text
+end
+
 -- One victim, as a candidate (`remembered_of`), of a steal. Returns true when this steal makes the pair
 -- a fight.
 local function record_pair(v, thief)
@@ -33,7 +46,7 @@ local function record_pair(v, thief)
   if cooldown > 0 then
     redis.call('SET', K.cooldown(victim), victim .. ' stolen by ' .. thief.symbol .. ' (' .. pnls
         .. ') at ' .. iso(NOW) .. ', until ' .. iso(NOW + cooldown)
-        .. (v.cooling and '; before: ' .. string.sub(v.cooling, 1, 400) or ''), 'PX', int(cooldown))
+        .. thieves_before(v, thief), 'PX', int(cooldown))
   end
   local a, b = ordered(victim, thief.symbol)
   local times, fight = steals_of_pair(v.pair)
