@@ -99,11 +99,18 @@ def rest(json_file: Path | None, watchers: int, seconds: float) -> None:
 @main.command("latency")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--watchers", type=click.IntRange(10, 1000), default=100, show_default=True)
-def react(json_file: Path | None, watchers: int) -> None:
+@click.option(
+    "--release-latency",
+    type=click.FloatRange(0, 10),
+    default=0.0,
+    show_default=True,
+    help="Seconds that the broker holds a canceled order's funds; orders that need them are refused.",
+)
+def react(json_file: Path | None, watchers: int, release_latency: float) -> None:
     """From a price at the stream to the order at the broker, without and with a steal."""
     click.echo(f"{watchers} watchers; a price at a time ...", err=True)
     with tempfile.TemporaryDirectory() as directory:
-        result = latency.run(Path(directory), watchers)
+        result = latency.run(Path(directory), watchers, release_latency)
     for line in latency.lines(result):
         click.echo(line)
     _write(json_file, {"machine": _machine(), **result})

@@ -114,12 +114,14 @@ def until(check: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) ->
 
 
 @contextmanager
-def estate(directory: Path) -> Iterator[Estate]:
+def estate(directory: Path, *broker_options: str) -> Iterator[Estate]:
     """Server and simulated Alpaca, running; everything is stopped at the end."""
     stage = Stage(directory)
     try:
         redis_url = stage.start_redis()
-        url = stage.start_broker(["--clock", "system", "--cash", str(CASH), *BROKER_OPTIONS])
+        url = stage.start_broker(
+            ["--clock", "system", "--cash", str(CASH), *BROKER_OPTIONS, *broker_options]
+        )
         stage.environment |= {
             "REDIS_URL": redis_url,
             "STEALER_ACCOUNT": "bench",

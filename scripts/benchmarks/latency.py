@@ -71,10 +71,14 @@ def entries(watchers: int) -> list[dict[str, Any]]:
     return found
 
 
-def run(directory: Path, watchers: int) -> dict[str, Any]:
-    """The whole benchmark; milliseconds."""
+def run(directory: Path, watchers: int, release_seconds: float) -> dict[str, Any]:
+    """The whole benchmark; milliseconds.
+
+    :param release_seconds: how long the broker holds a canceled order's funds after it has said
+        that the order is canceled; an order that needs them is refused until then.
+    """
     plan = entries(watchers)
-    with estate(directory) as found:
+    with estate(directory, "--release-latency", str(release_seconds)) as found:
         found.start_keeper()
         found.start_fleet(write_plan(directory, plan))
         until(lambda: found.phases().count("waiting_for_price") >= watchers, "all watchers")
@@ -83,6 +87,7 @@ def run(directory: Path, watchers: int) -> dict[str, Any]:
         free = len(moving) * 2 // 3
         result = {
             "watchers": watchers,
+            "release_seconds": release_seconds,
             "free": _summary([_touch(found, entry)[0] for entry in moving[:free]]),
         }
         _open_resting(found, [entry for entry in plan if entry["symbol"] in RESTING])
