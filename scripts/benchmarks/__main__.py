@@ -104,7 +104,7 @@ def rest(json_file: Path | None, watchers: int, seconds: float) -> None:
     type=click.FloatRange(0, 10),
     default=0.0,
     show_default=True,
-    help="Seconds that the broker holds a canceled order's funds; orders that need them are refused.",
+    help="Seconds that the broker holds a canceled order's funds, and refuses who needs them.",
 )
 def react(json_file: Path | None, watchers: int, release_latency: float) -> None:
     """From a price at the stream to the order at the broker, without and with a steal."""
