@@ -59,7 +59,7 @@ def test_a_figure_that_cannot_be_grants_nothing(desk: Desk, name: str, garbage: 
 def test_a_figure_that_a_script_drives_below_zero_grants_nothing_more(desk: Desk) -> None:
     apple = desk.coordinator.claim_in_slot("AAPL", "buy", "maxdiff")
     assert apple
-    desk.client.hset(desk.keys.ledger, "charged_total", 0)  # somebody's, and a figure like any other
+    desk.client.hset(desk.keys.ledger, "charged_total", 0)  # a figure like any other
 
     desk.coordinator.close(apple, desk.order(apple, "canceled"))
 
