@@ -3,6 +3,8 @@
 Each is one call through the coordinator and redis-py on a real server, so the figures include what
 Python costs. They are ratios to a script that only returns 1, called through the same client, and
 all kinds take turns in every round, so that a change of the machine's speed meets all of them.
+So do the commands that each kind sends inside the server, sent again with constants and without the
+logic (`replay`): what these cost, no quicker Lua can save.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import redis
 
 from scripts.benchmarks.ledgers import ORDER_NEED, full_ledger
+from scripts.benchmarks.replay import commands_of, replayed
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.model import Decision, OrderIntent
 
@@ -29,8 +32,13 @@ def measure(url: str, sizes: list[int], rounds: int) -> dict[str, Any]:
     calls: dict[str, Callable[[], float]] = {"noop": lambda: _timed_noop(client, noop)}
     for size in sizes:
         desk = full_ledger(client, f"bench{size}", size)
-        for kind, call in _cases(desk).items():
-            calls[f"{kind}@{size}"] = call
+        for kind in KINDS:
+            calls[f"{kind}@{size}"] = Case(kind, desk).timed
+    # On an account of its own: what is sent again leaves a ledger that nothing can be decided by.
+    watched = full_ledger(client, "watched", min(sizes))
+    sent = {kind: Case(kind, watched).commands() for kind in KINDS}
+    for kind, commands in sent.items():
+        calls[f"{kind}, commands"] = replayed(client, f"bench_{kind}", commands)
     times: dict[str, list[float]] = {name: [] for name in calls}
     gc.disable()
     for number in range(rounds + rounds // 10):
@@ -49,6 +57,7 @@ def measure(url: str, sizes: list[int], rounds: int) -> dict[str, Any]:
     growth = figures[f"steal@{largest}"]["median_us"] / figures[f"steal@{smallest}"]["median_us"]
     return {
         "rounds": rounds,
+        "commands": {kind: len(commands) for kind, commands in sent.items()},
         "figures": figures,
         "ratio_to_noop": ratios,
         f"steal_{largest}_to_{smallest}": round(growth, 3),
@@ -57,10 +66,11 @@ def measure(url: str, sizes: list[int], rounds: int) -> dict[str, Any]:
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The figures as a table."""
-    rows = [f"{'case':<16}{'median us':>11}{'p90 us':>9}{'x no-op':>9}"]
+    rows = [f"{'case':<18}{'median us':>11}{'p90 us':>9}{'x no-op':>9}"]
     for name, figure in result["figures"].items():
         ratio = result["ratio_to_noop"][name]
-        rows.append(f"{name:<16}{figure['median_us']:>11}{figure['p90_us']:>9}{ratio:>9.2f}")
+        rows.append(f"{name:<18}{figure['median_us']:>11}{figure['p90_us']:>9}{ratio:>9.2f}")
+    rows.append("commands: " + ", ".join(f"{k} {n}" for k, n in result["commands"].items()))
     rows += [f"{key}: {value}" for key, value in result.items() if key.startswith("steal_")]
     return rows
 
@@ -71,47 +81,58 @@ def _timed_noop(client: redis.Redis, digest: str) -> float:
     return time.perf_counter() - started
 
 
-def _cases(desk: WorkStealingCoordinator) -> dict[str, Callable[[], float]]:
-    """One call of each kind; what it changed is put back outside the timed part."""
-    price, qty = 100, ORDER_NEED // 100_000_000
-    poor = OrderIntent("THIEF", "buy", qty, price, "thief", 0.5)
-    rich = OrderIntent("THIEF", "buy", qty, price, "thief", 1e9)
+class Case:
+    """One kind of decision, again and again on the same ledger: what it changes is put back."""
 
-    def granted() -> float:
-        desk.client.hincrby(desk.keys.ledger, "limit_total", ORDER_NEED)
-        desk.client.hincrby(desk.keys.ledger, "power_margin", ORDER_NEED)
-        seconds, decision = _timed(desk, poor)
-        _expect(decision, "granted")
-        _forget_thief(desk, decision)
-        desk.client.hincrby(desk.keys.ledger, "limit_total", -ORDER_NEED)
-        desk.client.hincrby(desk.keys.ledger, "power_margin", -ORDER_NEED)
+    def __init__(self, kind: str, desk: WorkStealingCoordinator) -> None:
+        qty = ORDER_NEED // 100_000_000
+        pnl = 1e9 if kind == "steal" else 0.5
+        self.kind, self.desk = kind, desk
+        self.intent = OrderIntent("THIEF", "buy", qty, 100, "thief", pnl)
+
+    def timed(self) -> float:
+        """Seconds of one decision."""
+        seconds = 0.0
+
+        def decide() -> Decision:
+            nonlocal seconds
+            started = time.perf_counter()
+            decision = self.desk.acquire(self.intent)
+            seconds = time.perf_counter() - started
+            return decision
+
+        self._surrounded(decide)
         return seconds
 
-    def denied() -> float:
-        seconds, decision = _timed(desk, poor)
-        _expect(decision, "denied")
+    def commands(self) -> list[list[bytes]]:
+        """What one decision sends inside the server."""
+        found: list[list[bytes]] = []
+
+        def decide() -> Decision:
+            decisions: list[Decision] = []
+            client = self.desk.client
+            found.extend(
+                commands_of(client, lambda: decisions.append(self.desk.acquire(self.intent)))
+            )
+            return decisions[0]
+
+        self._surrounded(decide)
+        return found
+
+    def _surrounded(self, decide: Callable[[], Decision]) -> None:
+        desk = self.desk
+        room = ORDER_NEED if self.kind == "granted" else 0
+        for figure in ("limit_total", "power_margin"):
+            desk.client.hincrby(desk.keys.ledger, figure, room)
+        decision = decide()
+        if decision.outcome != self.kind:
+            raise RuntimeError(f"expected {self.kind}: {decision}")
+        if decision.claim:
+            _forget_thief(desk, decision)
+            _restore_victims(desk, decision)
         _forget_waiter(desk)
-        return seconds
-
-    def steal() -> float:
-        seconds, decision = _timed(desk, rich)
-        _expect(decision, "steal")
-        _forget_thief(desk, decision)
-        _restore_victims(desk, decision)
-        return seconds
-
-    return dict(zip(KINDS, (granted, denied, steal), strict=True))
-
-
-def _timed(desk: WorkStealingCoordinator, intent: OrderIntent) -> tuple[float, Decision]:
-    started = time.perf_counter()
-    decision = desk.acquire(intent)
-    return time.perf_counter() - started, decision
-
-
-def _expect(decision: Decision, outcome: str) -> None:
-    if decision.outcome != outcome:
-        raise RuntimeError(f"expected {outcome}: {decision}")
+        for figure in ("limit_total", "power_margin"):
+            desk.client.hincrby(desk.keys.ledger, figure, -room)
 
 
 def _forget_thief(desk: WorkStealingCoordinator, decision: Decision) -> None:
