@@ -174,7 +174,9 @@ def connect_broker(
     from stealer.broker.retries import ReadRetries
     from stealer.broker.transport import Timeouts
 
-    timeouts, retries = DEFAULT_TIMEOUTS, DEFAULT_RETRIES
+    # No answer is waited for longer than an order may be on its way: the quarantine counts on that.
+    bounded = min(DEFAULT_TIMEOUTS.read, settings.http_budget_seconds)
+    timeouts, retries = Timeouts(DEFAULT_TIMEOUTS.connect, bounded), DEFAULT_RETRIES
     if answer_seconds is not None:
         timeouts, retries = Timeouts(answer_seconds, answer_seconds), ReadRetries(attempts=1)
     return AlpacaBroker(

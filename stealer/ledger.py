@@ -161,8 +161,9 @@ class Ledger:
     def server(self) -> Server:
         """Which server this connection leads to, and whether the ledger is certified for it."""
         self.name_test_server()
-        run, repl, certificate, certified = self._run("identity")
-        return Server(f"{run}/{repl}/{certificate}", certified == "1", certificate != "0")
+        run, repl, certificate, certified, halted, said_ms = self._run("identity")
+        identity, has_ledger = f"{run}/{repl}/{certificate}", certificate != "0"
+        return Server(identity, certified == "1", has_ledger, halted, int(said_ms))
 
     def name_test_server(self) -> None:
         """Give an in-memory test server, which has no INFO, the identity that scripts look for."""

@@ -109,12 +109,15 @@ class Server:
     """The Redis server behind a connection, and the certificate in its memory.
 
     ``identity`` is ``RUN/REPL/CERTIFICATE`` as ``certify`` compares it; ``has_ledger`` tells a
-    ledger of another server from none at all.
+    ledger of another server from none at all. ``halted``: why nothing new is opened, and when an
+    operator last halted or resumed, in ms on Redis' clock.
     """
 
     identity: str
     certified: bool
     has_ledger: bool
+    halted: str = ""
+    halted_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

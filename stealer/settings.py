@@ -352,7 +352,7 @@ class Settings:
 
     @property
     def http_budget_seconds(self) -> float:
-        """The longest a call to the broker may take, so that no order outlives the quarantine.
+        """The longest the broker's answer is waited for, so that no order outlives the quarantine.
 
         PROTOCOL.md: the quarantine is longer than trust, HTTP timeout and account staleness
         together.

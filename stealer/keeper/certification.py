@@ -45,6 +45,8 @@ class Certifier:
         self._monotonic = monotonic
         self._first_seen: float | None = None
         self._identity = ""
+        #: The server as it was when it was last seen certified.
+        self._known: Server | None = None
         #: Survivors that were looked up during this wait: True when the broker knows the order,
         #: and it is over; False when it knows none. Neither changes any more.
         self._looked_up: dict[str, bool] = {}
@@ -55,7 +57,7 @@ class Certifier:
         :raises BrokerError: the broker cannot be read, so nothing may be certified.
         :raises ServerMoved: it is another server by now; the wait begins anew.
         """
-        server = self._coordinator.server()
+        server = self.look()
         if server.certified:
             self._first_seen = None
             return True
@@ -73,8 +75,25 @@ class Certifier:
         self._first_seen = None
         return True
 
+    def look(self) -> Server:
+        """The server as it is; a standby looks too, so that it knows what a leader would have."""
+        server = self._coordinator.server()
+        if server.certified:
+            self._known = server
+        return server
+
+    def _keep_halted(self, server: Server) -> None:
+        """A kill switch that was lost with Redis' memory is set again before anything is certified,
+        unless an operator has said something since it was seen.
+        """
+        known = self._known
+        if known and known.halted and not server.halted and server.halted_ms <= known.halted_ms:
+            log.warning("halted again: Redis had lost that it was (%s)", known.halted)
+            self._coordinator.halt(known.halted, "keeper, after Redis had lost it")
+
     def _certify(self, server: Server, term: int) -> None:
         """Ask the broker what there is, and write it and the certificate in one step."""
+        self._keep_halted(server)
         account = self._coordinator.settings.account
         ours = [o for o in self._broker.open_orders() if is_ours(o.client_order_id, account)]
         ended = self._ended_survivors({order.client_order_id for order in ours})

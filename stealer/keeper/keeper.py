@@ -113,6 +113,7 @@ class Keeper:
         """
         if not self.leadership.renew():
             self._streaming.stand_by()
+            self._certifier.look()
             return False
         term = self.leadership.term
         assert term is not None

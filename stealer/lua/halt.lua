@@ -6,7 +6,7 @@ Reply {'halted'|'resumed', reason before} ]]
 local reason, who = ARGV[1], ARGV[2]
 redis.call('EXISTS', K.ledger, K.audit)
 local before = redis.call('HGET', K.ledger, 'halted') or ''
-redis.call('HSET', K.ledger, 'halted', reason)
+redis.call('HSET', K.ledger, 'halted', reason, 'halted_ms', NOW_TEXT)
 redis.call('XADD', K.audit, 'MAXLEN', '~', '10000', '*', 'at', iso(NOW), 'what',
     reason ~= '' and 'halt' or 'resume', 'claim', '-', 'who', who, 'why',
     reason ~= '' and reason or '-')

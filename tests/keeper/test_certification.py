@@ -147,3 +147,41 @@ def test_the_term_is_never_lowered_by_a_certificate(desk: Desk) -> None:
     desk.client.hset(desk.keys.ledger, "term", "garbage")
     desk.coordinator.certify(8)
     assert desk.client.hget(desk.keys.ledger, "term") == "8"
+
+
+@pytest.mark.parametrize("who", ["the leader", "a standby"])
+def test_a_kill_switch_outlives_redis_memory(
+    desk: Desk, broker: AccountBroker, manual_clock: ManualClock, who: str
+) -> None:
+    keeper = keeper_of(desk, broker, manual_clock, "a")
+    leader = keeper if who == "the leader" else keeper_of(desk, broker, manual_clock, "b")
+    desk.coordinator.halt("a drill", "ann")
+    leader.run_once()
+    keeper.run_once()
+    desk.client.flushall()
+
+    keeper.run_once()
+    manual_clock.advance(QUARANTINE)
+    keeper.run_once()
+
+    assert desk.coordinator.server().certified
+    assert desk.acquire("AAPL").reason == "halted"
+    halts = [fields for _, fields in desk.client.xrange(desk.keys.audit)]
+    assert [(e["what"], e["why"]) for e in halts if e["what"] == "halt"] == [("halt", "a drill")]
+
+
+def test_who_resumes_while_nothing_is_certified_is_heard(
+    desk: Desk, broker: AccountBroker, manual_clock: ManualClock
+) -> None:
+    keeper = keeper_of(desk, broker, manual_clock, "a")
+    desk.coordinator.halt("a drill", "ann")
+    keeper.run_once()
+    desk.client.flushall()
+
+    keeper.run_once()
+    desk.coordinator.halt("", "ann")
+    manual_clock.advance(QUARANTINE)
+    keeper.run_once()
+
+    assert desk.coordinator.server().halted == ""
+    assert desk.acquire("AAPL").reason != "halted"

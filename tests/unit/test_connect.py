@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import redis
 
-from stealer.connect import CONNECT_SECONDS, connect
+from stealer.connect import CONNECT_SECONDS, connect, connect_broker
 from stealer.settings import Settings
 
 BOUND = 0.2
@@ -34,3 +35,11 @@ def test_a_mute_server_is_given_up_within_the_bounds_that_were_asked_for(
         client.ping()
 
     assert time.monotonic() - began < CONNECT_SECONDS / 2
+
+
+def test_no_answer_of_the_broker_is_waited_for_longer_than_the_quarantine_counts_on() -> None:
+    usual = Settings(alpaca_key_id="k", alpaca_secret_key="s")
+    short = replace(usual, trust_seconds=10, account_stale_seconds=17, quarantine_seconds=30)
+    assert connect_broker(short)._client._timeouts.read == short.http_budget_seconds == 3.0
+    long = replace(usual, quarantine_seconds=300)
+    assert connect_broker(long)._client._timeouts.read == 10.0
