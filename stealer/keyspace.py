@@ -65,7 +65,10 @@ FIXED: dict[str, tuple[str, str]] = {
         "Hash slot -> 'need crypto expires_ms': what a waiter needs and until when it counts.",
     ),
     "forecasts": ("forecasts", "Sorted set SYMBOL|strategy by forecast PnL (dollars)."),
-    "forecasts_crypto": ("forecasts:crypto", "The same ranking, crypto only: closed stocks out."),
+    "forecasts_crypto": (
+        "forecasts:crypto",
+        "Sorted set. The same ranking, crypto only: closed stocks out.",
+    ),
     "forecast_info": ("forecast-info", "Hash SYMBOL|strategy -> 'published_ms source'."),
     "forecast_expiry": ("forecasts:expiry", "Sorted set SYMBOL|strategy by expiry (ms)."),
     "quotes": ("quotes", "Hash SYMBOL -> 'bid ask at_ms', at_ms on Redis' clock."),

@@ -204,7 +204,7 @@ class Scripts:
                 found = text(self.client.type(key))
             except redis.exceptions.RedisError:
                 return ""
-            if found not in (expected, "none"):
+            if expected and found not in (expected, "none"):
                 said.append(keyspace.wrong_kind(key, str(found), expected))
         return "; ".join(said[:3])
 

@@ -18,6 +18,7 @@ from stealer.cli.group import NOT_DONE
 from stealer.cli.operator import Operator
 from stealer.cli.out import Out, printable
 from stealer.cli.words import plural, span
+from stealer.errors import LedgerMisconfigured
 from stealer.scripts import text
 from watchers.cli_look import record, show
 from watchers.listing import Watcher, is_over, listing, matching, transitions
@@ -84,8 +85,7 @@ def stop(
     if not yes and not click.confirm(question, err=True):
         _fail(ctx, "nothing was stopped")
     for watcher in chosen:
-        app.ledger.leave_audit("stop", watcher.claim, watcher.name)
-        app.ledger.ask_to_stop(watcher.owner, timeout + GRACE_SECONDS)
+        _ask(app.ledger, watcher, timeout + GRACE_SECONDS)
     ends = _wait(app.ledger, chosen, timeout, app.out)
     _tell(app.out, ends, timeout)
     if any(not end.ended for end in ends):
@@ -111,6 +111,16 @@ def _chosen(ctx: click.Context, app: App, targets: tuple[str, ...]) -> list[Watc
             )
         chosen |= {w.owner: w for w in meant}
     return list(chosen.values())
+
+
+def _ask(ledger: Operator, watcher: Watcher, seconds: float) -> None:
+    """Ask one to stop. The audit entry comes first, so that no stop goes unrecorded."""
+    ledger.leave_audit("stop", watcher.claim, watcher.name)
+    try:
+        ledger.ask_to_stop(watcher.owner, seconds)
+    except LedgerMisconfigured as error:
+        ledger.leave_audit("stop-refused", watcher.claim, f"{watcher.name}: {error}")
+        raise
 
 
 def _wait(ledger: Operator, chosen: list[Watcher], timeout: float, out: Out) -> list[End]:

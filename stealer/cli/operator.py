@@ -10,6 +10,7 @@ from typing import Any
 
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import raise_for
+from stealer.evidence import BrokerOrder
 from stealer.model import Claim
 
 #: Why a claim ended, as its owner reads it and as the counters count it. One word: the record of
@@ -54,6 +55,10 @@ class Operator(WorkStealingCoordinator):
         if state != "evicting" or (after is not None and after.cause != CAUSE):
             raise_for(f"wrong_state:{state}", "release", claim.id)
         return order_id
+
+    def freed_by_end(self, claim: Claim, order: BrokerOrder) -> int:
+        """Micro-dollars that the end of *order* frees, whoever carries it in: see ``close``."""
+        return claim.need - max(claim.filled, min(self._filled(claim, order), claim.need))
 
     def ask_to_stop(self, owner: str, seconds: float) -> None:
         """Ask the watcher with this owner's name to stop; for *seconds* it may still obey."""

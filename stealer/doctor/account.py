@@ -33,7 +33,7 @@ def types(patient: Patient) -> Iterator[Finding]:
         if found is None:
             yield warning("types", "the types of the keys are unknown", OPERATOR_ONLY)
             return
-        if found in (expected, "none"):
+        if not expected or found in (expected, "none"):
             continue
         wrong += 1
         mends = key not in (patient.ledger.keys.ledger, patient.ledger.keys.keeper)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import redis
 
-from stealer.broker.interface import BrokerError
+from stealer.broker.interface import BrokerError, BrokerRateLimited
 from stealer.doctor import account, entrance, market, server
 from stealer.doctor.finding import Finding, Level, failure, fine
 from stealer.doctor.patient import Patient
@@ -66,6 +66,8 @@ def _looked(name: str, check: Check, patient: Patient) -> list[Finding]:
     """What *check* found; never nothing, and never an exception of what it looked at."""
     try:
         return list(check(patient)) or [fine(name, "nothing to say")]
+    except BrokerRateLimited as error:
+        return [market.budget_spent(patient, name, error)]
     except (StealerError, BrokerError) as error:
         return [failure(name, " ".join(str(error).split()), _ADVICE.get(name, "see the message"))]
     except (ValueError, ArithmeticError, KeyError, redis.exceptions.RedisError) as error:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 
+from stealer.broker.interface import BrokerBudgetSpent, BrokerRateLimited
+from stealer.budget import LONGEST_HOLD_SECONDS
 from stealer.doctor.finding import Finding, failure, fine, warning
 from stealer.doctor.patient import Patient
 
@@ -56,6 +60,23 @@ def account(patient: Patient) -> Iterator[Finding]:
         yield warning(
             "broker", "there is no buying power", "close positions, or wait for settlement"
         )
+
+
+def budget_spent(patient: Patient, name: str, error: BrokerRateLimited) -> Finding:
+    """The broker took no question, which says nothing about keys and address."""
+    now = patient.now()
+    wait = error.wait_seconds if isinstance(error, BrokerBudgetSpent) else None
+    until = now + wait if wait is not None else error.reset_at
+    when = "for a while"
+    # A reset that has passed, or is further than any that is believed, tells nothing.
+    if until is not None and 0 < until - now <= LONGEST_HOLD_SECONDS:
+        until = math.ceil(until)
+        when = f"until {datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC ({until - now:.0f} s)"
+    return failure(
+        name,
+        f"the account's API budget is spent {when}: the broker could not be asked",
+        "wait, and call doctor again; `stealer status` shows what is left and who waits",
+    )
 
 
 def clock(patient: Patient) -> Iterator[Finding]:

@@ -144,6 +144,7 @@ class Streaming(Polling):
                 return
             self._unopened = ""
         self._streams.want(symbols)
+        self._forget_unwanted(symbols)
         self._replace_mute()
 
     def stand_by(self) -> None:
@@ -288,6 +289,13 @@ class Streaming(Polling):
             return False
         account = self._coordinator.settings.account_stale_seconds
         return self._monotonic() - state.connected_at > account + ON_ITS_WAY_SECONDS
+
+    def _forget_unwanted(self, symbols: set[str]) -> None:
+        """No stream is asked to tell the others: were they wanted again, what they were quoted
+        meanwhile would count as not told."""
+        for symbol in self._quoted_at.copy().keys() - symbols:
+            self._quoted_at.pop(symbol, None)
+            self._untold.pop(symbol, None)
 
     def _replace_mute(self) -> None:
         """Replace each stream that has not told in time what polling has found."""

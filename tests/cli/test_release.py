@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from stealer.cli.operator import Operator
 from stealer.errors import Fenced
+from stealer.evidence import BrokerOrder
 from stealer.model import Claim
 from tests.cli.conftest import Desk
 
@@ -38,6 +40,45 @@ def test_an_open_claim_is_evicted_canceled_and_freed_on_the_brokers_word(busy: D
     assert (first["what"], first["why"]) == ("release", "wrong price")
     assert "@" in first["who"]
     assert (second["what"], second["who"]) == ("evict", "operator")
+
+
+@pytest.mark.parametrize(("filled", "freed"), [(0, 3_000), (10, 2_000), (30, 0)])
+@pytest.mark.parametrize("first", ["this command", "the keeper"])
+def test_what_is_free_again_is_said_whoever_was_first_to_hear_of_the_end(
+    busy: Desk, monkeypatch: pytest.MonkeyPatch, filled: int, freed: int, first: str
+) -> None:
+    look_up = busy.broker.order_by_id
+
+    def ended(order_id: str) -> BrokerOrder | None:
+        order = look_up(order_id)
+        assert order is not None
+        order = replace(order, filled_qty=Decimal(filled))
+        if first == "the keeper":
+            busy.coordinator.close(order.client_order_id, order)
+        return order
+
+    monkeypatch.setattr(busy.broker, "order_by_id", ended)
+    result = busy.run("release", "AAPL", "--yes")
+    assert f"has ended (canceled); ${freed:,}.00 are free again" in result.stdout
+    assert charged(busy) == 9_000_000_000 - freed * 1_000_000
+
+
+def test_what_is_free_again_is_said_of_an_order_that_had_ended_before(
+    busy: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = busy.coordinator.claim_in_slot("AAPL", "buy", "maxdiff")
+    assert claim is not None
+    order = busy.broker.orders[claim.id] = replace(busy.broker.orders[claim.id], status="canceled")
+    evict = Operator.force_evict
+
+    def then_closed(ledger: Operator, shown: Claim) -> str:
+        order_id = evict(ledger, shown)
+        busy.coordinator.close(claim.id, order)
+        return order_id
+
+    monkeypatch.setattr(Operator, "force_evict", then_closed)
+    done = busy.json("release", "AAPL", "--yes")
+    assert (done["cancel"], done["freed_micro"]) == ("it had ended already", 3_000_000_000)
 
 
 def test_a_cancel_that_is_only_requested_frees_nothing_yet(

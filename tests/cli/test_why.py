@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from stealer.cli.views.why_words import ENDED as PHASES_OF_THE_END
 from tests.cli.conftest import Desk
+from watchers.status import ENDED, Phase
 
 
 def said(desk: Desk, symbol: str = "NVDA") -> str:
@@ -106,3 +109,83 @@ def test_a_watcher_that_asked_for_nothing_says_why_itself(desk: Desk) -> None:
     desk.client.hset(desk.key("watchers"), "host-a:1", json.dumps(status))
 
     assert "blocked (wash trade): the account's own sell order is open" in said(desk)
+
+
+def reports(desk: Desk, phase: str, reason: str = "", owner: str = "host-a:1", **more: Any) -> None:
+    status = {"symbol": "NVDA", "side": "buy", "strategy": "maxdiff", "phase": phase}
+    desk.client.hset(desk.key("watchers"), owner, json.dumps(status | {"reason": reason} | more))
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "words"),
+    [
+        ("waiting_for_price", "", "its watcher is waiting for price."),
+        ("blocked", "broker", "its watcher is blocked (broker), and asks once that is over."),
+        ("starting", "", "its watcher is starting."),
+    ],
+)
+def test_a_watcher_that_never_asked_is_described_by_its_own_report(
+    desk: Desk, phase: str, reason: str, words: str
+) -> None:
+    desk.ready()
+    reports(desk, phase, reason)
+    assert desk.json("why", "NVDA")["watchers"][0]["changes"] == [
+        f"It has not asked for capacity yet: {words}"
+    ]
+
+
+def test_a_symbol_that_has_a_forecast_and_no_watcher_is_told_so(desk: Desk) -> None:
+    desk.ready()
+    desk.coordinator.publish_forecast("NVDA", "maxdiff", 3.0)
+    assert "It has not asked for capacity yet: no watcher of it reports." in said(desk)
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "words"),
+    [
+        ("waiting_for_price", "", "its watcher is waiting for price, and asks again by itself."),
+        ("blocked", "broker", "its watcher is blocked (broker), and asks again once that is over."),
+    ],
+)
+def test_after_a_claim_that_has_ended_the_watcher_says_what_it_does(
+    desk: Desk, phase: str, reason: str, words: str
+) -> None:
+    desk.ready()
+    desk.coordinator.abort(desk.reserve("NVDA", 3.0))
+    reports(desk, phase, reason)
+    (answer,) = desk.json("why", "NVDA")["watchers"]
+    assert answer["changes"] == [f"It held a claim that has ended since; {words}"]
+
+
+def test_after_a_claim_that_has_ended_and_its_watcher_with_it_nobody_asks_again(
+    desk: Desk,
+) -> None:
+    desk.ready()
+    desk.coordinator.abort(desk.reserve("NVDA", 3.0))
+    (answer,) = desk.json("why", "NVDA")["watchers"]
+    assert answer["changes"] == [
+        "It held a claim that has ended since, and no watcher of it reports now: nobody asks "
+        "again before one runs. How the last one ended: watchers logs NVDA"
+    ]
+
+
+@pytest.mark.parametrize("phase", sorted(ENDED))
+def test_a_watcher_that_has_ended_changes_nothing_whatever_was_decided_last(
+    busy: Desk, phase: Phase
+) -> None:
+    busy.ask_for("NVDA", 1.05)
+    reports(busy, phase, "price_tick")
+    (answer,) = busy.json("why", "NVDA")["watchers"]
+    shown = phase.replace("_", " ")
+    assert answer["changes"] == [f"Its watcher has ended: {shown} (price tick). It asks no more."]
+
+
+def test_of_two_reports_of_a_slot_the_later_counts(desk: Desk) -> None:
+    desk.ready()
+    reports(desk, "blocked", "broker", owner="host-b:2", seen=200.0)
+    reports(desk, "impossible", "price_tick", owner="host-a:1", seen=100.0)
+    assert desk.json("why", "NVDA")["watchers"][0]["watcher"]["phase"] == "blocked"
+
+
+def test_every_phase_in_which_a_watcher_has_ended_is_known() -> None:
+    assert {phase.value for phase in ENDED} == PHASES_OF_THE_END

@@ -9,6 +9,7 @@ import pytest
 
 from stealer import keyspace
 from stealer.settings import variables
+from stealer.simulated_alpaca.routes_sim import ROUTES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
@@ -45,3 +46,14 @@ def test_every_key_is_described_in_the_internals_page() -> None:
     suffixes = [suffix for suffix, _ in keyspace.FIXED.values()]
     suffixes += [pattern.split(":")[0] for pattern, _ in keyspace.PARTED.values()]
     assert [suffix for suffix in suffixes if f"`{suffix}" not in text] == []
+
+
+def test_every_request_that_controls_the_simulated_alpaca_is_in_its_table() -> None:
+    text = (ROOT / "docs" / "simulated-alpaca.md").read_text()
+    named = {
+        (method, path)
+        for methods, path in re.findall(r"^\| ((?:`?[A-Z]+`?,? )+)(/sim/\w+)", text, re.MULTILINE)
+        for method in re.findall("[A-Z]+", methods)
+    }
+    served = {(method, r.path) for r in ROUTES for method in r.methods or ()}
+    assert named == {(method, path) for method, path in served if method != "HEAD"}

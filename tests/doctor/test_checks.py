@@ -177,19 +177,6 @@ def test_others_see_what_they_may_and_say_what_they_may_not(ward: Ward, role: Ro
     assert unseen == {"door", "roles", "persistence", "functions"} | types
 
 
-@pytest.mark.parametrize(
-    ("name", "advice"),
-    [("slots", "a running keeper deletes it"), ("ledger", "then DEL 'stealer:{paper}:ledger'")],
-)
-def test_a_key_of_another_type_is_named(ward: Ward, name: str, advice: str) -> None:
-    key = getattr(ward.ledger.keys, name)
-    ward.client.delete(key)
-    ward.client.set(key, "somebody's own")
-    (found,) = [f for f in ward.look("types") if f.level is FAILURE]
-    assert f"{key} holds a string instead of a hash" in found.finding
-    assert advice in found.advice
-
-
 def test_files_with_secrets(ward: Ward, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("abcdefghij")

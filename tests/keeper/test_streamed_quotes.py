@@ -213,3 +213,36 @@ def test_a_quote_that_only_polling_finds_replaces_its_stream(
     watching.passes()
     watching.passes(4.0)
     assert watching.streams.restarted == kinds
+
+
+def unwatch(stage: Stage, symbol: str) -> None:
+    """The time until which somebody wanted its quote has passed."""
+    assert stage.desk.client.zrem(stage.desk.keys.watched, symbol)
+
+
+def test_a_symbol_that_is_wanted_again_is_not_missed_for_the_time_between(watching: Stage) -> None:
+    """Nobody listened meanwhile: that the market moved on says nothing about the stream."""
+    at = watching.desk.settings.clock.now().timestamp() - 60
+    watching.hear("AAPL", at=at)
+    unwatch(watching, "AAPL")
+    watching.passes(60.0)
+    assert watching.streams.wanted == {"BTCUSD"}
+
+    watching.broker.quoted_at = at + 10
+    watching.desk.coordinator.watch(["AAPL"], 10_000)
+    watching.passes()
+    assert "AAPL" in watching.broker.quote_calls[-1]
+    watching.passes(4.0)
+
+    assert watching.streams.restarted == []
+
+
+def test_a_quote_that_was_not_told_is_no_sign_once_nobody_wants_it(watching: Stage) -> None:
+    at = watching.desk.settings.clock.now().timestamp() - 60
+    watching.hear("AAPL", at=at)
+    watching.clock.advance(60)
+    watching.broker.quoted_at = at + 10
+    watching.passes()
+    unwatch(watching, "AAPL")
+    watching.passes(4.0)
+    assert watching.streams.restarted == []

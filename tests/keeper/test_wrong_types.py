@@ -84,6 +84,18 @@ def test_with_every_index_gone_the_claims_come_back_from_the_broker(
     assert desk.acquire("AAPL", usd=100).reason == "duplicate"
 
 
+def test_a_key_whose_type_nobody_has_said_is_not_called_wrong(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suffix, _ = FIXED["ledger"]
+    monkeypatch.setitem(FIXED, "ledger", (suffix, "What the account knows of itself."))
+    usurp(desk, "slots")
+    with pytest.raises(LedgerSpoiled) as said:
+        desk.acquire("AAPL", usd=100)
+    assert desk.keys.slots in str(said.value)
+    assert desk.keys.ledger not in str(said.value)
+
+
 @pytest.mark.parametrize("name", A_PERSONS)
 def test_what_only_a_person_can_know_is_named_and_left_alone(
     desk: Desk, keeper: Keeper, name: str

@@ -176,6 +176,10 @@ def test_a_watcher_reads_what_all_watchers_report_and_only_an_operator_stops_the
     assert denied.exit_code == 3
     assert "lacks a right" in denied.stderr
     assert watcher.report(report) == ""
+    asked, refused = (fields for _, fields in guarded.client(Role.OPERATOR).xrange(f"{STEM}:audit"))
+    assert (asked["what"], asked["why"]) == ("stop", "apple")
+    assert refused["what"] == "stop-refused"
+    assert refused["why"].startswith("apple: the Redis user lacks a right")
     late = call(Role.OPERATOR, "stop", "apple", "--yes", "--timeout", "1")
     assert "apple (:0), which was silent" in late.stderr
     assert watcher.report(report), "the watcher's user may read who asks"

@@ -172,8 +172,7 @@ def _carry_out(
         raise
     done = replace(done, now="evicting", cancel="left to the keeper", freed_micro=None)
     if before is not None and before.is_terminal:
-        freed = ledger.close(claim.id, before)
-        return replace(done, now="gone", cancel="it had ended already", freed_micro=freed)
+        return _close(app, claim, before, replace(done, cancel="it had ended already"))
     if broker is None:
         return done
     return _cancel(app, claim, broker, before.id if before else order_id, done)
@@ -191,8 +190,13 @@ def _cancel(app: App, claim: Claim, broker: Broker, order_id: str, done: Release
     if order is None or not order.is_terminal:
         status = order.status if order else ""
         return replace(done, cancel="requested", broker_status=status or done.broker_status)
-    freed = app.ledger.close(claim.id, order)
-    return replace(done, now="gone", cancel="done", broker_status=order.status, freed_micro=freed)
+    return _close(app, claim, order, replace(done, cancel="done"))
+
+
+def _close(app: App, claim: Claim, order: BrokerOrder, done: Released) -> Released:
+    """Carry the order's end into the ledger, if its watcher or the keeper was not quicker."""
+    freed = app.ledger.close(claim.id, order) or app.ledger.freed_by_end(claim, order)
+    return replace(done, now="gone", broker_status=order.status, freed_micro=freed)
 
 
 def _wait_for_end(broker: Broker, order_id: str) -> BrokerOrder | None:

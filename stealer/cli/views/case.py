@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from stealer.cli.views.account import Account
 from stealer.cli.views.records import Timer
@@ -41,6 +42,7 @@ class Case:
     distance: float | None
     candidates: tuple[Candidate, ...]
     timers: list[Timer]
+    watcher: dict[str, Any] = field(default_factory=dict)  #: its own report, if one is there
     short: dict[str, int] = field(default_factory=dict)
     victims: list[Candidate] = field(default_factory=list)
     covered: bool = False

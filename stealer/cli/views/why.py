@@ -134,7 +134,7 @@ def decision_of(text: str, now_ms: int) -> Decision:
 
 def _statuses(reader: Reader, symbol: str) -> dict[tuple[str, str], dict[str, Any]]:
     """What living watchers of entries in *symbol* say of themselves, by (side, strategy)."""
-    result = {}
+    result: dict[tuple[str, str], dict[str, Any]] = {}
     for said in reader.hash("watchers").values.values():
         try:
             status = json.loads(said)
@@ -144,8 +144,14 @@ def _statuses(reader: Reader, symbol: str) -> dict[tuple[str, str], dict[str, An
             continue  # an exit has no slot, and nothing is decided about it
         if status.get("symbol") == symbol:
             slot = (str(status.get("side", "buy")), str(status.get("strategy", "")))
-            result[slot] = status
+            # One that found its order impossible leaves its report beside its successor's.
+            if _seen(status) >= _seen(result.get(slot, {})):
+                result[slot] = status
     return result
+
+
+def _seen(status: dict[str, Any]) -> float:
+    return float(number_in(status.get("seen")) or 0)
 
 
 def _case(
@@ -186,6 +192,7 @@ def _case(
         distance=far,
         candidates=met,
         timers=ticking,
+        watcher=status,
     )
     _plan(case)
     return case

@@ -16,23 +16,52 @@ from stealer.replies import Candidate
 
 Sentences = Iterator[str]
 
+#: Phases in which a watcher has ended; its report may outlive it.
+ENDED = frozenset({"done", "expired", "stopped", "impossible"})
+
 
 def changes(case: Case) -> Sentences:
     """Sentences, the most telling first."""
     if case.claim is not None:
         yield from _holding(case)
         return
+    if str(case.watcher.get("phase")) in ENDED:
+        yield f"Its watcher has ended: {_phase(case)}. It asks no more."
+        return
     if case.decision.at_ms is None:
-        yield (
-            "It has not asked for capacity yet: its watcher is not running, or still waits for "
-            "its price."
-        )
+        yield f"It has not asked for capacity yet: {_watcher(case, 'asks')}."
     yield from _always(case)
     explain = _REASONS.get(case.decision.reason)
     if explain:
         yield from explain(case)
     elif case.decision.outcome in ("granted", "steal"):
-        yield "It held a claim that has ended since; its watcher asks again by itself."
+        yield from _after_claim(case)
+
+
+def _after_claim(case: Case) -> Sentences:
+    if case.watcher:
+        yield f"It held a claim that has ended since; {_watcher(case, 'asks again', 'by itself')}."
+        return
+    yield (
+        "It held a claim that has ended since, and no watcher of it reports now: nobody asks "
+        f"again before one runs. How the last one ended: watchers logs {case.symbol}"
+    )
+
+
+def _watcher(case: Case, asks: str, how: str = "") -> str:
+    """Where its watcher says it is, and when it asks, which need not be said without *how*."""
+    if not case.watcher:
+        return "no watcher of it reports"
+    if case.watcher.get("phase") == "blocked":
+        how = "once that is over"
+    return f"its watcher is {_phase(case)}" + (f", and {asks} {how}" if how else "")
+
+
+def _phase(case: Case) -> str:
+    phase, reason = (
+        str(case.watcher.get(name) or "").replace("_", " ") for name in ("phase", "reason")
+    )
+    return (phase or "running") + (f" ({reason})" if reason else "")
 
 
 def _holding(case: Case) -> Sentences:
