@@ -47,8 +47,24 @@ def unknown(words: list[str]) -> str:
     return ""
 
 
+def blocks() -> list[str]:
+    """The guide's blocks of code, with their comments."""
+    return re.findall(r"```\n(.*?)```", GUIDE.read_text(), re.S)
+
+
+def lines() -> list[str]:
+    """The commands of the guide in its order: a joined line each, comments away."""
+    joined = "\n".join(blocks()).replace("\\\n", " ")
+    return [re.sub(r"(^|\s)# .*", "", line).strip() for line in joined.splitlines()]
+
+
+def at(pattern: str) -> list[int]:
+    """Where the guide has a command with *pattern* in it."""
+    return [number for number, line in enumerate(lines()) if re.search(pattern, line)]
+
+
 def test_the_commands_of_the_guide_exist() -> None:
-    code = re.findall(r"```\n(.*?)```", GUIDE.read_text(), re.S)
+    code = blocks()
     code += re.findall(r"`([^`\n]+)`", GUIDE.read_text())
     # "stealer" is also the name of a user and of directories.
     found = [words for text in code for words in calls(text) if len(words) > 1]
@@ -56,10 +72,65 @@ def test_the_commands_of_the_guide_exist() -> None:
     assert [said for words in found if (said := unknown(words))] == []
 
 
+def test_our_programs_are_on_the_path_before_they_are_called_by_name() -> None:
+    linked = at(r"^ln -s .*\{stealer,watchers\} /usr/local/bin")
+    assert linked
+    assert linked[0] < at(r"^(stealer|watchers) [a-z]")[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "package"),
+    [("redis-", "redis"), ("git", "git"), ("openssl", "openssl"), ("nft", "nftables"),
+     ("python3 -m venv", "python3-venv")],
+)  # fmt: skip
+def test_a_program_is_installed_before_it_is_called(program: str, package: str) -> None:
+    installed = at(rf"^apt install .*\b{package}\b")
+    called = at(rf"(^|[ |=])(runuser -u redis -- )?{program}[a-z ]")
+    assert installed
+    assert all(installed[0] < line for line in called if line not in installed)
+
+
+def test_a_file_is_there_before_it_is_edited() -> None:
+    for number in at(r"^sed -i"):
+        file = lines()[number].split()[-1]
+        assert [n for n in at(rf"^(cp|install) .*{re.escape(file)}$") if n < number], file
+
+
+def test_redis_may_enter_the_directory_of_its_certificate() -> None:
+    """The server and the backup run as `redis`, which is not in the group `stealer`."""
+    asked = re.findall(r"^tls-\S*file (\S+)$", GUIDE.read_text(), re.M)
+    asked += re.findall(r"^REDIS_CA=(\S+)$", (DEPLOY / "backup.env.example").read_text(), re.M)
+    made = {
+        directory: int(mode, 8)
+        for line in lines()
+        for mode, rest in re.findall(r"install -d -m (\d+)([^;]*)", line)
+        for directory in rest.split()
+        if directory.startswith("/")
+    }
+    assert len(asked) == 4
+    for file in asked:
+        assert made[str(Path(file).parent)] & 0o005 == 0o005, file
+    assert made["/etc/stealer/plans"] & 0o007 == 0
+
+
+def test_a_file_with_a_secret_is_made_for_its_owner_alone() -> None:
+    secret = at(r"/etc/stealer/(\S+\.password|key-id|secret-key|backup\.env)$")
+    made = [lines()[number] for number in secret if "install" in lines()[number]]
+    assert len(made) >= 4
+    assert [line for line in made if "-m 600" not in line] == []
+
+
+def test_a_rule_of_the_firewall_outlasts_a_restart() -> None:
+    assert not at(r"^nft add")
+    assert "nft add" not in GUIDE.read_text()
+    assert at(r"/etc/nftables\.conf")
+    assert at(r"^systemctl enable .*nftables")
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_what_a_unit_runs_exists(unit: Path) -> None:
-    lines = re.findall(r"^Exec\w+=(.*)$", unit.read_text(), re.M)
-    ours = [words for line in lines for words in calls(line.replace("/opt/stealer/venv/bin/", ""))]
+    run = re.findall(r"^Exec\w+=(.*)$", unit.read_text(), re.M)
+    ours = [words for line in run for words in calls(line.replace("/opt/stealer/venv/bin/", ""))]
     assert ours or unit.name.startswith("stealer-backup")
     assert [said for words in ours if (said := unknown(words))] == []
 
