@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import redis
 from click.testing import CliRunner
 
+from stealer import access
+from stealer.access import Role, user_name
 from stealer.cli.app import main as stealer
+from stealer.embedded import EmbeddedServer
 from stealer.settings import variables
 from watchers.cli import main as watchers
 
@@ -125,6 +132,65 @@ def test_a_rule_of_the_firewall_outlasts_a_restart() -> None:
     assert "nft add" not in GUIDE.read_text()
     assert at(r"/etc/nftables\.conf")
     assert at(r"^systemctl enable .*nftables")
+
+
+RIGHTS_ADDED, RIGHTS_EXACT = "", "clearselectors resetkeys resetchannels -@all"
+
+
+def rights(rules: str) -> list[str]:
+    """What the guide's function `rights` would give to redis-cli."""
+    function = re.search(r"^rights\(\) \{\n.*?^\}\n", "\n".join(blocks()), re.S | re.M)
+    assert function
+    called = f"{sys.executable} -c 'from stealer.cli.app import main; main()'"
+    standing_in = f'stealer() {{ {called} "$@"; }}; redis-cli() {{ cat; }}; set -o pipefail\n'
+    text = standing_in + function[0] + f"rights {shlex.quote(rules)}"
+    run = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True, cwd=ROOT)
+    return run.stdout.splitlines()
+
+
+def test_the_guide_shows_both_ways_of_changing_rights() -> None:
+    assert [lines()[number] for number in at("^rights '")] == [
+        f"rights '{RIGHTS_ADDED}'",
+        f"rights '{RIGHTS_EXACT}'",
+    ]
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize(
+    ("rules", "keeps_the_old"), [(RIGHTS_ADDED, True), (RIGHTS_EXACT, False)], ids=["add", "exact"]
+)
+def test_rights_are_changed_and_passwords_are_not(
+    redis_server: EmbeddedServer, rules: str, keeps_the_old: bool
+) -> None:
+    """Users of another version, with a command that this one lacks, and lacking what it needs."""
+    users = [user_name(role, "paper") for role in Role]
+    with redis.Redis.from_url(redis_server.url, decode_responses=True) as admin:
+        try:
+            for user in users:
+                old = ["on", ">its password", "~old", "+bitpos", "(~older +bitcount)"]
+                admin.execute_command("ACL", "SETUSER", user, "reset", *old)
+            *changes, saved = rights(rules)
+            for change in changes:
+                assert admin.execute_command(*change.split(" "))
+            found = {line.split()[1]: line for line in admin.acl_list()}
+            for role, user in zip(Role, users, strict=True):
+                rules_of = access.rules(role, "paper")
+                admin.execute_command("ACL", "SETUSER", "wanted", "reset", *rules_of)
+                wanted = admin.acl_getuser("wanted")
+                has = admin.acl_getuser(user)
+                assert has["passwords"] == [hashlib.sha256(b"its password").hexdigest()]
+                assert "on" in has["flags"]
+                assert ("~older" in found[user]) is keeps_the_old
+                if not keeps_the_old:
+                    rights_of = ("commands", "keys", "channels", "selectors")
+                    assert [has[name] for name in rights_of] == [wanted[n] for n in rights_of]
+                if role in (Role.WATCHER, Role.KEEPER):
+                    for command in access.probes(role, "paper"):
+                        asked = admin.execute_command("ACL", "DRYRUN", user, *command.split(" "))
+                        assert asked == "OK", command
+        finally:
+            admin.execute_command("ACL", "DELUSER", *users, "wanted")
+    assert saved == "ACL SAVE"
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
