@@ -80,16 +80,24 @@ def _parse_token(token: str | None) -> tuple[str, float] | None:
         raise _bad("invalid page_token") from error
 
 
+def _limit(text: str | None) -> int:
+    try:
+        limit = int(text or DEFAULT_LIMIT)
+    except ValueError as error:
+        raise _bad("limit must be a number") from error
+    if limit < 1:
+        raise _bad("limit must be at least 1")
+    return min(limit, MAX_LIMIT)
+
+
 def _bars(request: Request, crypto: bool) -> Response:
     """Pages over the symbols in order; the token names the next bar."""
     exchange, query = world_of(request).advanced(), request.query_params
     try:
         seconds = parse_timeframe(query.get("timeframe", ""))
-        limit = min(int(query.get("limit") or DEFAULT_LIMIT), MAX_LIMIT)
     except ValueError as error:
         raise _bad(str(error)) from error
-    if limit < 1:
-        raise _bad("limit must be at least 1")
+    limit = _limit(query.get("limit"))
     midnight = exchange.market_time // 86400 * 86400
     start = _instant(request, "start", midnight)
     end = _instant(request, "end", exchange.market_time)

@@ -61,9 +61,15 @@ PLAIN: dict[str, Any] = {
 class Bench:
     """An engine with a virtual clock; ``real`` is moved by `wait`."""
 
-    def __init__(self, start: str = FRIDAY_AFTERNOON, speed: float = 1.0, **config: Any) -> None:
+    def __init__(
+        self,
+        start: str = FRIDAY_AFTERNOON,
+        speed: float = 1.0,
+        market: FlatMarket | None = None,
+        **config: Any,
+    ) -> None:
         self.real = EPOCH
-        self.market = FlatMarket()
+        self.market = market or FlatMarket()
         self.clock = MarketClock.starting(parse_instant(start), speed, real=EPOCH)
         settings = ExchangeConfig(**(PLAIN | config))
         self.exchange = Exchange(settings, self.market, self.clock, EPOCH)
