@@ -100,6 +100,7 @@ class ExitWatcher:
         self._ending_at = float("-inf")
         self._ending = ""  # why the order that is out is being canceled
         self._unanswered_at = float("-inf")  # an order was sent, and not seen since
+        self._settle_by: float | None = None  # asked to stop, it looks on until then at most
         self._growth = Growth(
             task, self.source, self._sizing, lambda: coordinator.placed(self.symbol), monotonic
         )
@@ -131,7 +132,7 @@ class ExitWatcher:
         """Step after step; returns the phase in which it ended."""
         while True:
             try:
-                if self._should_stop() or self.reporter.stop_asked_by:
+                if self._should_stop() or (self.reporter.stop_asked_by and not self._settles()):
                     return self._stop()
                 ended = self.step()
                 if ended:
@@ -143,6 +144,9 @@ class ExitWatcher:
 
     def _rest(self, seconds: float) -> None:
         """Until the next step; it reports meanwhile, and so hears of a stop."""
+        if self.reporter.stop_asked_by:
+            self._sleep(ENDING_LOOK_SECONDS / 2)
+            return
         until = self._monotonic() + seconds
         while not self._should_stop() and not self.reporter.stop_asked_by:
             left = until - self._monotonic()
@@ -409,6 +413,21 @@ class ExitWatcher:
             self._enter(Phase.OPENING, "expiry", "the order that it sent may still arrive")
             return None
         return self._finish(Phase.EXPIRED, "expiry", "its time is over")
+
+    def _settles(self) -> bool:
+        """True while a stop that was asked for has to wait for an order to cover the last fills.
+
+        One look comes after the request, which `watchers stop` makes when the entry has ended. A
+        signal does not wait: what sends it has a bound of its own.
+        """
+        if self.task.cancel_on_stop:
+            return False
+        if self._settle_by is None:
+            self._settle_by = self._monotonic() + self.task.stop_seconds
+            return True
+        can_be_covered = self._market_open and self.status.phase is not Phase.WAITING_FOR_ENTRY
+        to_cover = can_be_covered and not self._dry_run and self._without_order() > 0
+        return self._monotonic() < self._settle_by and (bool(self._ending) or to_cover)
 
     def _stop(self) -> Phase:
         """Leave the order where it is, or take it back if the task says so."""
