@@ -53,6 +53,7 @@ class ExitWatcher:
 
     :param should_stop: asked between steps.
     :param sleep, monotonic, now: the clock; *now* in unix seconds, for people only.
+    :param wait: so many seconds, or until there is news (True); in Redis if None.
     :param on_move: told each change of phase or reason.
     :raises InvalidIntent: a symbol that this account does not trade.
     """
@@ -65,6 +66,7 @@ class ExitWatcher:
         *,
         should_stop: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], object] = time.sleep,
+        wait: Callable[[float], bool] | None = None,
         monotonic: Callable[[], float] = os_fence.seconds,
         now: Callable[[], float] = time.time,
         on_move: Callable[[Phase, str], object] = lambda phase, reason: None,
@@ -75,6 +77,7 @@ class ExitWatcher:
         self.task, self.coordinator, self._broker = task, coordinator, broker
         self._should_stop = should_stop
         self._sleep, self._monotonic = sleep, monotonic
+        self._wait = wait or self._await_news
         self._fence = fence
         self.symbol, self._is_crypto = coordinator.classify(task.symbol)
         settings = coordinator.settings
@@ -143,17 +146,25 @@ class ExitWatcher:
             self._rest(min(poll, ENDING_LOOK_SECONDS / 2) if self._ending else poll)
 
     def _rest(self, seconds: float) -> None:
-        """Until the next step; it reports meanwhile, and so hears of a stop."""
+        """Until there is news, or the next step is due; it reports meanwhile, and so hears of a
+        stop.
+        """
         if self.reporter.stop_asked_by:
             self._sleep(ENDING_LOOK_SECONDS / 2)
             return
         until = self._monotonic() + seconds
         while not self._should_stop() and not self.reporter.stop_asked_by:
             left = until - self._monotonic()
-            if left <= 0:
+            if left <= 0 or self._wait(min(left, REPORT_SECONDS)):
                 return
-            self._sleep(min(left, REPORT_SECONDS))
             self._enter(self.status.phase, self.status.reason, self.status.detail)
+
+    def _await_news(self, seconds: float) -> bool:
+        try:
+            return self.records.wait(self.task.ticket, seconds)
+        except LedgerUnavailable:
+            self._sleep(seconds)  # the next step says that Redis is away
+            return False
 
     def step(self) -> Phase | None:
         """One look and at most one action; the final phase when it is over.
