@@ -436,7 +436,10 @@ class ExitWatcher:
         if self._settle_by is None:
             self._settle_by = self._monotonic() + self.task.stop_seconds
             return True
-        can_be_covered = self._market_open and self.status.phase is not Phase.WAITING_FOR_ENTRY
+        follows = self.task.qty is None  # else nothing more comes, and what has no order stays so
+        can_be_covered = (
+            follows and self._market_open and self.status.phase is not Phase.WAITING_FOR_ENTRY
+        )
         to_cover = can_be_covered and not self._dry_run and self._without_order() > 0
         return self._monotonic() < self._settle_by and (bool(self._ending) or to_cover)
 
@@ -451,11 +454,16 @@ class ExitWatcher:
             words += "; it may have an order at the broker, which is adopted under the same ticket"
         open_units = self._without_order()
         if open_units > 0:
-            words += f"; {decimal_text(open_units)} filled units have no order"
+            told = decimal_text(open_units)
+            if self.task.qty is None:
+                words += f"; {told} filled units have no order"
+            else:
+                asked_for = decimal_text(self.task.qty)
+                words += f"; of the {asked_for} units asked for, {told} have no order"
         return self._finish(Phase.STOPPED, "stop", words)
 
     def _without_order(self) -> Decimal:
-        """Units that were filled, as far as was seen, and that no order closes or has closed."""
+        """Units to sell, as far as was seen, that no order closes or has closed."""
         chain = self._began
         if chain is None:
             return Decimal(0)

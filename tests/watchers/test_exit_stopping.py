@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -239,3 +240,35 @@ def test_asked_to_stop_it_does_not_wait_for_what_it_cannot_cover(
 
     assert exits.clock.time() - began <= watcher.task.stop_seconds + 2 * REPORT_SECONDS
     assert ("3 filled units have no order" in watcher.status.detail) is not takes_back
+
+
+def test_a_stop_does_not_call_units_filled_that_were_never_there(exits: ExitBench) -> None:
+    stopping: list[int] = []
+    watcher = exits.watcher(qty=Decimal(3), should_stop=lambda: bool(stopping))
+    watcher.step()
+    stopping.append(1)
+
+    assert watcher.run() is Phase.STOPPED
+    assert watcher.status.detail == "stopped by signal; of the 3 units asked for, 3 have no order"
+
+
+def test_asked_to_stop_it_does_not_wait_for_a_position_that_is_not_there(exits: ExitBench) -> None:
+    watcher = exits.watcher(qty=Decimal(3))
+    watcher.step()
+    asked(exits, watcher)
+    began = exits.clock.time()
+
+    assert watcher.run() is Phase.STOPPED
+    assert exits.clock.time() - began < 2 * REPORT_SECONDS
+
+
+def test_a_stop_says_how_much_of_what_was_asked_for_no_order_closes(exits: ExitBench) -> None:
+    stopping: list[int] = []
+    exits.broker.buy(2)
+    watcher = exits.watcher(qty=Decimal(3), should_stop=lambda: bool(stopping))
+    watcher.step()
+    assert exits.broker.only().qty == 2
+    stopping.append(1)
+
+    assert watcher.run() is Phase.STOPPED
+    assert watcher.status.detail.endswith("; of the 3 units asked for, 1 have no order")
