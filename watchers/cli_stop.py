@@ -20,7 +20,7 @@ from stealer.cli.out import Out, printable
 from stealer.cli.words import plural, span
 from stealer.model import State
 from stealer.scripts import text
-from watchers.cli_look import record, show
+from watchers.cli_look import nobody, record, show
 from watchers.listing import Watcher, is_over, listing, matching, transitions
 from watchers.status import REPORT_SECONDS, Kind
 
@@ -106,11 +106,7 @@ def _chosen(ctx: click.Context, app: App, targets: tuple[str, ...]) -> list[Watc
     for target in targets:
         meant = matching(running, target, app.ledger)
         if not meant:
-            _fail(
-                ctx,
-                f"no watcher is called {printable(target)!r}, by name, ticket, fleet or symbol: "
-                "`watchers list` shows all; nothing was stopped",
-            )
+            _fail(ctx, f"{nobody(target)}; nothing was stopped")
         chosen |= {w.owner: w for w in meant}
     return list(chosen.values())
 
