@@ -27,6 +27,7 @@ from watchers.exit_chain import ChainBroken, ExitChain, Fence
 from watchers.exit_growth import SETTLED_SECONDS, Growth
 from watchers.exit_sizing import GONE, TOO_SMALL, ExitSizing, Offer
 from watchers.exit_source import ExitSource
+from watchers.exit_stopping import Settling, left_open
 from watchers.exit_task import ExitTask
 from watchers.pause import LONGEST_SECONDS, Pause
 from watchers.reporter import Reporter
@@ -103,7 +104,7 @@ class ExitWatcher:
         self._ending_at = float("-inf")
         self._ending = ""  # why the order that is out is being canceled
         self._unanswered_at = float("-inf")  # an order was sent, and not seen since
-        self._settle_by: float | None = None  # asked to stop, it looks on until then at most
+        self._settling = Settling(task, monotonic)
         self._growth = Growth(
             task, self.source, self._sizing, lambda: coordinator.placed(self.symbol), monotonic
         )
@@ -426,22 +427,12 @@ class ExitWatcher:
         return self._finish(Phase.EXPIRED, "expiry", "its time is over")
 
     def _settles(self) -> bool:
-        """True while a stop that was asked for has to wait for an order to cover the last fills.
-
-        One look comes after the request, which `watchers stop` makes when the entry has ended. A
-        signal does not wait: what sends it has a bound of its own.
-        """
-        if self.task.cancel_on_stop:
-            return False
-        if self._settle_by is None:
-            self._settle_by = self._monotonic() + self.task.stop_seconds
-            return True
-        follows = self.task.qty is None  # else nothing more comes, and what has no order stays so
-        can_be_covered = (
-            follows and self._market_open and self.status.phase is not Phase.WAITING_FOR_ENTRY
+        can_send = self._market_open and self.status.phase is not Phase.WAITING_FOR_ENTRY
+        return self._settling.goes_on(
+            ending=bool(self._ending),
+            can_send=can_send and not self._dry_run,
+            open_units=self._without_order(),
         )
-        to_cover = can_be_covered and not self._dry_run and self._without_order() > 0
-        return self._monotonic() < self._settle_by and (bool(self._ending) or to_cover)
 
     def _stop(self) -> Phase:
         """Leave the order where it is, or take it back if the task says so."""
@@ -452,14 +443,7 @@ class ExitWatcher:
             words += "; its order stays at the broker, and is adopted under the same ticket"
         elif self._may_arrive:
             words += "; it may have an order at the broker, which is adopted under the same ticket"
-        open_units = self._without_order()
-        if open_units > 0:
-            told = decimal_text(open_units)
-            if self.task.qty is None:
-                words += f"; {told} filled units have no order"
-            else:
-                asked_for = decimal_text(self.task.qty)
-                words += f"; of the {asked_for} units asked for, {told} have no order"
+        words += left_open(self.task, self._without_order())
         return self._finish(Phase.STOPPED, "stop", words)
 
     def _without_order(self) -> Decimal:
