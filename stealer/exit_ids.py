@@ -18,8 +18,17 @@ _FORM = re.compile(rf"x_(?P<account>\w+)_[0-9a-f]{{{KEY_DIGITS}}}_\d{{1,9}}")
 
 def exit_id(account: str, ticket: str, number: int) -> str:
     """The ``client_order_id`` of order *number* (from 0) of the ticket's exit."""
-    key = hashlib.sha256(ticket.encode()).hexdigest()[:KEY_DIGITS]
-    return f"x_{account}_{key}_{number}"
+    return f"{_stem(account, ticket)}_{number}"
+
+
+def wake_slots(account: str, ticket: str) -> tuple[str, str]:
+    """What the ticket's exit blocks on: woken by its entry's fills, and by news of its orders."""
+    return f"exit|{ticket}", f"exit|{_stem(account, ticket)}"
+
+
+def _stem(account: str, ticket: str) -> str:
+    """What all ids of the ticket's exit begin with."""
+    return f"x_{account}_{hashlib.sha256(ticket.encode()).hexdigest()[:KEY_DIGITS]}"
 
 
 def is_exit(client_order_id: str, account: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from stealer.evidence import BrokerOrder
+from stealer.exit_ids import wake_slots
 from stealer.ledger import Ledger
 from stealer.model import State, decimal_text
 
@@ -101,6 +102,11 @@ class ExitRecords:
             if status.get("ticket") == ticket:
                 return True
         return False
+
+    def wait(self, ticket: str, seconds: float) -> bool:
+        """Sleep up to *seconds*, or until the ticket fills or its exit's order has news (True)."""
+        of_fills, of_orders = wake_slots(self._ledger.settings.account, ticket)
+        return self._ledger.wait(of_fills, seconds, of_orders)
 
     # ---- what the keeper says
 

@@ -167,7 +167,11 @@ PARTED: dict[str, tuple[str, str]] = {
         "Sorted set, by symbol and side, of slots that wait for a price: a quote that reaches the "
         "score wakes the slot, once.",
     ),
-    "wake": ("wake:{0}", "List with TTL. A waiter of this slot blocks on it; a push wakes it."),
+    "wake": (
+        "wake:{0}",
+        "List with TTL. A waiter of this slot blocks on it; a push wakes it. An exit has two slots "
+        "of its own (``exit_ids.wake_slots``).",
+    ),
     "ticket": (
         "ticket:{0}",
         "String with TTL. When a watcher's task began (ms); the task lives as long as the key.",

@@ -222,14 +222,15 @@ class Ledger:
         rows = self._run("candidates", rank, rank, "")
         return not rows or rows[0][0] != claim_id or bool(rows[0][6])
 
-    def wait(self, slot: str, seconds: float) -> bool:
-        """Sleep up to *seconds*, or until this slot is woken (True).
+    def wait(self, slot: str, seconds: float, *others: str) -> bool:
+        """Sleep up to *seconds*, or until this slot, or one of *others*, is woken (True).
 
-        Capacity came free, a victim ended, or the claim was evicted; a wake may be a false one.
+        Capacity came free, a victim ended, the claim was evicted, an exit has news; a wake may be
+        a false one.
         """
-        bounded = min(seconds, LONGEST_WAIT_SECONDS)
-        key = self.keys.of("wake", slot)
-        return self.read(lambda r: r.blpop([key], timeout=bounded)) is not None
+        bounded = min(max(seconds, 0.001), LONGEST_WAIT_SECONDS)  # 0 would be for ever
+        keys = [self.keys.of("wake", name) for name in (slot, *others)]
+        return self.read(lambda r: r.blpop(keys, timeout=bounded)) is not None
 
     def task(
         self, ticket: str, life_seconds: float, *, fresh: bool = False, known: Task | None = None

@@ -14,10 +14,11 @@ import click
 from rich.text import Text
 
 from stealer.cli.context import App, common_options, pass_app
+from stealer.cli.group import NOT_DONE
 from stealer.cli.out import Column, Out, printable
 from stealer.cli.words import TIERS, percent, plural, pnl, span
-from watchers.listing import Watcher, following, listing, transitions
-from watchers.status import Phase
+from watchers.listing import Watcher, following, listing, matching, transitions
+from watchers.status import Phase, for_programs
 
 #: Seconds between two questions for new transitions.
 FOLLOW_SECONDS = 0.5
@@ -120,34 +121,56 @@ def _summary(watchers: Sequence[Watcher]) -> str:
               help="How many of the latest.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Keep watching until Ctrl-C.")
 @pass_app
-def logs(app: App, who: str, count: int, follow: bool) -> None:
+@click.pass_context
+def logs(ctx: click.Context, app: App, who: str, count: int, follow: bool) -> None:
     """What watchers went through, the latest last: each change of phase or reason, on all hosts.
 
     Kept in the account's Redis, about the latest 10,000 of all watchers. With --json and --follow,
     a line for each. The same with redis-cli: XREVRANGE 'stealer:{ACCOUNT}:transitions' + - COUNT 5
+
+    Exit codes: 0 done, 1 no watcher is called so, and none was (with --follow it may come).
     """
     rows, out = transitions(app.ledger, who, count), app.out
-    if not follow and out.as_json:
-        out.json({"transitions": [{"id": row_id, **fields} for row_id, fields in rows]})
-        return
+    if out.as_json and not follow:
+        out.json({"transitions": [_record(row_id, fields) for row_id, fields in rows]})
+    else:
+        for row_id, fields in rows:
+            _say(out, row_id, fields)
+    known = rows or follow or not who or matching(listing(app.ledger).watchers, who, app.ledger)
+    if not known:
+        click.echo(f"watchers: {nobody(who)}; nothing is recorded of one either", err=True)
+        ctx.exit(NOT_DONE)
     if not rows and not out.as_json:
         about = f" about {printable(who)}" if who else ""
         click.echo(f"watchers: nothing is recorded{about} yet", err=True)
-    for row_id, fields in rows:
-        _say(out, row_id, fields)
-    if not follow:
-        return
-    last = rows[-1][0] if rows else "0"
+    if follow:
+        _follow(app, who, rows[-1][0] if rows else "0")
+
+
+def _follow(app: App, who: str, last: str) -> None:
+    """Say what comes after the entry *last*, until Ctrl-C."""
     try:
         for row_id, fields in following(app.ledger, who, last, FOLLOW_SECONDS):
-            _say(out, row_id, fields)
+            _say(app.out, row_id, fields)
     except KeyboardInterrupt:
         return
 
 
+def nobody(who: str) -> str:
+    """That nobody is meant by *who*."""
+    return (
+        f"no watcher is called {printable(who)!r}, by name, ticket, fleet or symbol: "
+        "`watchers list` shows all"
+    )
+
+
+def _record(row_id: str, fields: dict[str, str]) -> dict[str, Any]:
+    return {"id": row_id, **for_programs(fields)}
+
+
 def _say(out: Out, row_id: str, fields: dict[str, str]) -> None:
     if out.as_json:
-        out.json({"id": row_id, **fields}, line=True)
+        out.json(_record(row_id, fields), line=True)
     else:
         out.show(_line(row_id, fields))
 

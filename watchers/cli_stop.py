@@ -19,10 +19,11 @@ from stealer.cli.operator import Operator
 from stealer.cli.out import Out, printable
 from stealer.cli.words import plural, span
 from stealer.errors import LedgerMisconfigured
+from stealer.model import State
 from stealer.scripts import text
-from watchers.cli_look import record, show
+from watchers.cli_look import nobody, record, show
 from watchers.listing import Watcher, is_over, listing, matching, transitions
-from watchers.status import REPORT_SECONDS
+from watchers.status import REPORT_SECONDS, Kind
 
 #: How long a stop is waited for: until the watcher reports, and until its order is over.
 TIMEOUT_SECONDS = 45.0
@@ -39,11 +40,14 @@ _LATEST = 2_000
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What became of one watcher; ``ended`` is empty when it did not stop in time."""
+    """What became of one watcher; ``ended`` is empty when it did not stop in time, and ``asked``
+    False when it was not told to.
+    """
 
     watcher: Watcher
     ended: str
     detail: str
+    asked: bool = True
 
 
 @click.command("stop")
@@ -65,8 +69,9 @@ def stop(
 ) -> None:
     """Stop watchers on any host: each ends, and is not started again.
 
-    An entry takes its order back. An exit leaves its order at the broker, unless it was started
-    with --cancel-on-stop.
+    A name means that watcher alone. An entry takes its order back. An exit leaves its order at the
+    broker, unless it was started with --cancel-on-stop; of an entry and its exit, the exit is asked
+    when the entry has stopped, so that it covers what that filled last.
 
     Shows first whom it means, and asks. A watcher hears of it within some seconds, with its next
     report. Needs the rights of an operator. To stop only new orders, and at once: stealer halt
@@ -84,9 +89,7 @@ def stop(
     question = f"Stop {plural(len(chosen), 'watcher')} of the account {account}?"
     if not yes and not click.confirm(question, err=True):
         _fail(ctx, "nothing was stopped")
-    for watcher in chosen:
-        _ask(app.ledger, watcher, timeout + GRACE_SECONDS)
-    ends = _wait(app.ledger, chosen, timeout, app.out)
+    ends = _stop(app.ledger, chosen, timeout, app.out)
     _tell(app.out, ends, timeout)
     if any(not end.ended for end in ends):
         ctx.exit(NOT_DONE)
@@ -104,17 +107,48 @@ def _chosen(ctx: click.Context, app: App, targets: tuple[str, ...]) -> list[Watc
     for target in targets:
         meant = matching(running, target, app.ledger)
         if not meant:
-            _fail(
-                ctx,
-                f"no watcher is called {printable(target)!r}, by name, ticket, fleet or symbol: "
-                "`watchers list` shows all; nothing was stopped",
-            )
+            _fail(ctx, f"{nobody(target)}; nothing was stopped")
         chosen |= {w.owner: w for w in meant}
     return list(chosen.values())
 
 
-def _ask(ledger: Operator, watcher: Watcher, seconds: float) -> None:
-    """Ask one to stop. The audit entry comes first, so that no stop goes unrecorded."""
+def _stop(ledger: Operator, chosen: list[Watcher], timeout: float, out: Out) -> list[End]:
+    """Ask each in its turn and wait until each one's report is gone, or the time is over; says
+    each as it ends.
+    """
+    give_up = time.monotonic() + timeout
+    left = {w.owner: w for w in chosen}
+    unasked = {w.owner: _entries_of(w, chosen) for w in chosen}
+    ends: list[End] = []
+    _ask(ledger, left, unasked, timeout)
+    if not out.as_json:
+        click.echo(f"Asked; they hear of it within {REPORT_SECONDS:g} s or so.", err=True)
+    while left and time.monotonic() < give_up:
+        time.sleep(LOOK_SECONDS)
+        for end in _ended(ledger, list(left.values())):
+            del left[end.watcher.owner]
+            unasked.pop(end.watcher.owner, None)
+            ends.append(end)
+            if not out.as_json:
+                detail = f" - {end.detail}" if end.detail else ""
+                click.echo(printable(f"{end.watcher.name}: {end.ended}{detail}"), err=True)
+        _ask(ledger, left, unasked, max(give_up - time.monotonic(), 0.0))
+    return ends + [End(w, "", "", w.owner not in unasked) for w in left.values()]
+
+
+def _ask(
+    ledger: Operator, left: dict[str, Watcher], unasked: dict[str, list[Watcher]], seconds: float
+) -> None:
+    """Ask those of *unasked* before whom nobody must end any more, who then obey for *seconds*."""
+    for owner, before in list(unasked.items()):
+        if any(entry.owner in left or _may_fill(ledger, entry) for entry in before):
+            continue
+        del unasked[owner]
+        _ask_one(ledger, left[owner], seconds + GRACE_SECONDS)
+
+
+def _ask_one(ledger: Operator, watcher: Watcher, seconds: float) -> None:
+    """The audit entry comes first, so that no stop goes unrecorded."""
     ledger.leave_audit("stop", watcher.claim, watcher.name)
     try:
         ledger.ask_to_stop(watcher.owner, seconds)
@@ -123,22 +157,19 @@ def _ask(ledger: Operator, watcher: Watcher, seconds: float) -> None:
         raise
 
 
-def _wait(ledger: Operator, chosen: list[Watcher], timeout: float, out: Out) -> list[End]:
-    """Until each one's report is gone, or the time is over; says each as it ends."""
-    give_up = time.monotonic() + timeout
-    left = {w.owner: w for w in chosen}
-    ends: list[End] = []
-    if not out.as_json:
-        click.echo(f"Asked; they hear of it within {REPORT_SECONDS:g} s or so.", err=True)
-    while left and time.monotonic() < give_up:
-        time.sleep(LOOK_SECONDS)
-        for end in _ended(ledger, list(left.values())):
-            del left[end.watcher.owner]
-            ends.append(end)
-            if not out.as_json:
-                detail = f" - {end.detail}" if end.detail else ""
-                click.echo(printable(f"{end.watcher.name}: {end.ended}{detail}"), err=True)
-    return ends + [End(w, "", "") for w in left.values()]
+def _entries_of(watcher: Watcher, chosen: list[Watcher]) -> list[Watcher]:
+    """Whom an exit must outlive: the entries of its ticket, if they are to stop as well."""
+    if watcher.kind != Kind.EXIT or not watcher.ticket:
+        return []
+    entries = [w for w in chosen if w.kind != Kind.EXIT and w.ticket == watcher.ticket]
+    # One that crashed is listed for an hour beside the process that took its place.
+    return [w for w in entries if not w.silent] or entries
+
+
+def _may_fill(ledger: Operator, entry: Watcher) -> bool:
+    """True while an order of the *entry* may be live, though its watcher has stopped."""
+    claim = ledger.claim_in_slot(entry.symbol, entry.side, entry.strategy)
+    return claim is not None and claim.ticket == entry.ticket and claim.state is not State.CLOSED
 
 
 def _ended(ledger: Operator, waited_for: list[Watcher]) -> list[End]:
@@ -166,8 +197,13 @@ def _tell(out: Out, ends: list[End], timeout: float) -> None:
                 ]
             }
         )
-    late = [end.watcher for end in ends if not end.ended]
-    for w in late:
+    late = [end for end in ends if not end.ended]
+    for w in [end.watcher for end in late if not end.asked]:
+        out.warn(
+            f"{w.name} was not asked to stop, since its entry may still fill: it goes on; by its "
+            "own name it is stopped all the same"
+        )
+    for w in [end.watcher for end in late if end.asked]:
         silent = f", which was silent for {span(w.seen_seconds)} before" if w.silent else ""
         out.warn(
             f"{w.name} ({w.host}:{w.pid}){silent} has not stopped within {timeout:g} s; it still "

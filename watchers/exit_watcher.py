@@ -27,6 +27,7 @@ from watchers.exit_chain import ChainBroken, ExitChain, Fence
 from watchers.exit_growth import SETTLED_SECONDS, Growth
 from watchers.exit_sizing import GONE, TOO_SMALL, ExitSizing, Offer
 from watchers.exit_source import ExitSource
+from watchers.exit_stopping import Settling, left_open
 from watchers.exit_task import ExitTask
 from watchers.pause import LONGEST_SECONDS, Pause
 from watchers.reporter import Reporter
@@ -53,6 +54,7 @@ class ExitWatcher:
 
     :param should_stop: asked between steps.
     :param sleep, monotonic, now: the clock; *now* in unix seconds, for people only.
+    :param wait: so many seconds, or until there is news (True); in Redis if None.
     :param on_move: told each change of phase or reason.
     :raises InvalidIntent: a symbol that this account does not trade.
     """
@@ -65,6 +67,7 @@ class ExitWatcher:
         *,
         should_stop: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], object] = time.sleep,
+        wait: Callable[[float], bool] | None = None,
         monotonic: Callable[[], float] = os_fence.seconds,
         now: Callable[[], float] = time.time,
         on_move: Callable[[Phase, str], object] = lambda phase, reason: None,
@@ -75,6 +78,7 @@ class ExitWatcher:
         self.task, self.coordinator, self._broker = task, coordinator, broker
         self._should_stop = should_stop
         self._sleep, self._monotonic = sleep, monotonic
+        self._wait = wait or self._await_news
         self._fence = fence
         self.symbol, self._is_crypto = coordinator.classify(task.symbol)
         settings = coordinator.settings
@@ -100,6 +104,7 @@ class ExitWatcher:
         self._ending_at = float("-inf")
         self._ending = ""  # why the order that is out is being canceled
         self._unanswered_at = float("-inf")  # an order was sent, and not seen since
+        self._settling = Settling(task, monotonic)
         self._growth = Growth(
             task, self.source, self._sizing, lambda: coordinator.placed(self.symbol), monotonic
         )
@@ -131,7 +136,7 @@ class ExitWatcher:
         """Step after step; returns the phase in which it ended."""
         while True:
             try:
-                if self._should_stop() or self.reporter.stop_asked_by:
+                if self._should_stop() or (self.reporter.stop_asked_by and not self._settles()):
                     return self._stop()
                 ended = self.step()
                 if ended:
@@ -142,14 +147,25 @@ class ExitWatcher:
             self._rest(min(poll, ENDING_LOOK_SECONDS / 2) if self._ending else poll)
 
     def _rest(self, seconds: float) -> None:
-        """Until the next step; it reports meanwhile, and so hears of a stop."""
+        """Until there is news, or the next step is due; it reports meanwhile, and so hears of a
+        stop.
+        """
+        if self.reporter.stop_asked_by:
+            self._sleep(ENDING_LOOK_SECONDS / 2)
+            return
         until = self._monotonic() + seconds
         while not self._should_stop() and not self.reporter.stop_asked_by:
             left = until - self._monotonic()
-            if left <= 0:
+            if left <= 0 or self._wait(min(left, REPORT_SECONDS)):
                 return
-            self._sleep(min(left, REPORT_SECONDS))
             self._enter(self.status.phase, self.status.reason, self.status.detail)
+
+    def _await_news(self, seconds: float) -> bool:
+        try:
+            return self.records.wait(self.task.ticket, seconds)
+        except LedgerUnavailable:
+            self._sleep(seconds)  # the next step says that Redis is away
+            return False
 
     def step(self) -> Phase | None:
         """One look and at most one action; the final phase when it is over.
@@ -410,6 +426,14 @@ class ExitWatcher:
             return None
         return self._finish(Phase.EXPIRED, "expiry", "its time is over")
 
+    def _settles(self) -> bool:
+        can_send = self._market_open and self.status.phase is not Phase.WAITING_FOR_ENTRY
+        return self._settling.goes_on(
+            ending=bool(self._ending),
+            can_send=can_send and not self._dry_run,
+            open_units=self._without_order(),
+        )
+
     def _stop(self) -> Phase:
         """Leave the order where it is, or take it back if the task says so."""
         words = f"stopped by {self.reporter.stop_asked_by or 'signal'}"
@@ -419,13 +443,11 @@ class ExitWatcher:
             words += "; its order stays at the broker, and is adopted under the same ticket"
         elif self._may_arrive:
             words += "; it may have an order at the broker, which is adopted under the same ticket"
-        open_units = self._without_order()
-        if open_units > 0:
-            words += f"; {decimal_text(open_units)} filled units have no order"
+        words += left_open(self.task, self._without_order())
         return self._finish(Phase.STOPPED, "stop", words)
 
     def _without_order(self) -> Decimal:
-        """Units that were filled, as far as was seen, and that no order closes or has closed."""
+        """Units to sell, as far as was seen, that no order closes or has closed."""
         chain = self._began
         if chain is None:
             return Decimal(0)

@@ -109,7 +109,14 @@ def is_over(report: str | None) -> bool:
 
 
 def matching(watchers: Sequence[Watcher], wanted: str, ledger: Operator) -> list[Watcher]:
-    """Those that *wanted* names: a watcher, a ticket, a whole fleet or a symbol."""
+    """Those that *wanted* names: a watcher, or else a ticket, a whole fleet or a symbol.
+
+    A plan's entry is called as its ticket, which its exit shares: by its name the entry alone is
+    meant. Without a plan a watcher is called as its symbol, which is no name of its own.
+    """
+    named = [w for w in watchers if w.name == wanted != w.symbol]
+    if named:
+        return named
     symbol = _symbol(wanted, ledger)
     return [w for w in watchers if _meant(wanted, symbol, w.name, w.ticket, w.symbol)]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import LedgerUnavailable
-from watchers.status import ENDED, REPORT_SECONDS, Phase, Status
+from watchers.status import ENDED, REPORT_SECONDS, Phase, Status, for_programs
 from watchers.status_file import StatusFile
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Reporter:
         transition = self.status.transition(was, now - self._moved_at)
         self._moved_at = now
         self._unsent.append(transition)
-        log.info("%s", self.status.sentence(), extra={"fields": transition})
+        log.info("%s", self.status.sentence(), extra={"fields": for_programs(transition)})
         self._on_move(self.status.phase, self.status.reason)
 
     def _report(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -96,7 +98,7 @@ class Status:
         return asdict(self)
 
     def transition(self, was: Phase, elapsed: float) -> dict[str, str]:
-        """The change to the present phase, for the log and the stream: all values are text.
+        """The change to the present phase, for the stream: all values are text.
 
         :param was: the phase before, which lasted *elapsed* seconds.
         """
@@ -134,6 +136,27 @@ class Status:
         if self.detail:
             words.append(f"- {self.detail}")
         return " ".join(words)
+
+
+def for_programs(transition: Mapping[str, str]) -> dict[str, Any]:
+    """A transition for JSON: seconds and process id as numbers, None where somebody else wrote
+    what is none. Quantities stay text, which is exact.
+    """
+    said: dict[str, Any] = dict(transition)
+    if "elapsed" in said:
+        said["elapsed"] = _number(transition["elapsed"])
+    if "pid" in said:
+        pid = _number(transition["pid"])
+        said["pid"] = None if pid is None else int(pid)
+    return said
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def iso(seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 Guarantee: the only way a charge is freed for a claim whose POST may be out. need - filled goes to
 the heir first and is otherwise free, and wakes the best waiter that fits; filled - absorbed stays
-charged until an account snapshot shows it as position. By anyone; safe to repeat.
+charged until an account snapshot shows it as position. A fill that was not known wakes the exit of
+the claim's ticket. By anyone; safe to repeat.
 
 KEYS 1 account prefix
 ARGV claim, order id, terminal status, filled qty, filled micro-dollars at the worst price, why, for
@@ -50,5 +51,6 @@ count('closed:' .. status)
 if (why or '') ~= '' then audit('close', id, 'keeper', why) end
 wake(c.slot)
 if heir_slot then wake(heir_slot) end
+if (c.ticket or '') ~= '' and filled > c.filled then wake('exit|' .. c.ticket) end
 if freed > 0 then wake_best() end
 return {'closed', int(freed), heir_slot and '1' or '0'}

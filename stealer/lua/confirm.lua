@@ -1,7 +1,8 @@
 --[[ confirm: the order was seen live, by reply, look-up, stream or list. By owner or keeper.
 
 Guarantee: launching becomes open and enters the ranking by its live PnL; later sightings only
-raise the filled amount. Never moves backwards and never frees anything.
+raise the filled amount, and wake the exit of the claim's ticket. Never moves backwards and never
+frees anything.
 
 KEYS 1 account prefix
 ARGV claim, order id, filled qty, filled micro-dollars at the worst price
@@ -9,6 +10,7 @@ Reply {STATE}; {'gone'|'wrong_state:reserved'|'uncertified'} ]]
 --@include prelude
 --@include identity
 --@include ledger
+--@include wake
 --@include claims
 local id, order_id, filled_qty, filled = unpack(ARGV)
 if not certified() then return {'uncertified'} end
@@ -35,5 +37,6 @@ if filled > c.filled then
   redis.call('HSET', K.claim(id), 'filled', int(filled), 'filled_qty', filled_qty,
       'filled_ms', NOW_TEXT)
   redis.call('ZADD', K.unabsorbed, NOW_TEXT, id)
+  if (c.ticket or '') ~= '' then wake('exit|' .. c.ticket) end
 end
 return {c.state}

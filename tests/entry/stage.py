@@ -33,7 +33,7 @@ class Stage:
             monotonic=clock.time,
         )
 
-    def wait(self, slot: str, seconds: float) -> bool:
+    def wait(self, slot: str, seconds: float, *others: str) -> bool:
         """In the place of ``Ledger.wait``."""
         self.clock.advance(seconds)
         self.meanwhile()

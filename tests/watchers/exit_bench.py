@@ -27,18 +27,26 @@ class ExitBench:
         self.desk, self.broker, self.clock = desk, broker, clock
 
     def watcher(
-        self, *, limit: float = 110, should_stop: Callable[[], bool] = lambda: False, **task: Any
+        self,
+        *,
+        limit: float = 110,
+        should_stop: Callable[[], bool] = lambda: False,
+        blocks: bool = False,
+        **task: Any,
     ) -> ExitWatcher:
+        """:param blocks: between steps it waits in Redis, in real time; else the clock moves on."""
         options = {"ticket": TICKET, "symbol": self.broker.symbol} | task
         coordinator = WorkStealingCoordinator(self.desk.client, self.desk.settings)
-        return ExitWatcher(
+        watcher = ExitWatcher(
             ExitTask(limit_price=Decimal(str(limit)), **options),
             coordinator,
             self.broker,  # type: ignore[arg-type]
             should_stop=should_stop,
             sleep=self.clock.advance,
             monotonic=self.clock.time,
+            wait=None if blocks else lambda seconds: bool(watcher._sleep(seconds)),
         )
+        return watcher
 
     def entry_filled(self, qty: float | str, *, claim: str = "mx_1", settle: bool = True) -> None:
         """The entry's claim has filled *qty* more, and ended; the position shows it."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from tests.watchers.exit_bench import TICKET, ExitBench, steps
+from watchers.exit_watcher import ExitWatcher
 from watchers.status import REPORT_SECONDS, Phase
 
 # ---- stopping
@@ -174,3 +176,99 @@ def test_it_is_told_of_as_an_exit_and_stops_when_an_operator_asks(exits: ExitBen
 
     assert watcher.status.detail.startswith("stopped by ann@desk; its order stays")
     assert len(exits.broker.live()) == 1
+
+
+def asked(exits: ExitBench, watcher: ExitWatcher) -> None:
+    """An operator asks it to stop."""
+    exits.desk.client.set(exits.desk.keys.of("stop", watcher.coordinator.owner), "ann@desk")
+
+
+def test_asked_to_stop_it_first_covers_what_its_entry_filled_last(exits: ExitBench) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    watcher = exits.watcher(poll_seconds=3600.0)
+    watcher.step()
+    exits.entry_filled(3, claim="mx_2")
+    exits.entry_ends()
+    asked(exits, watcher)
+
+    assert watcher.run() is Phase.STOPPED
+
+    assert exits.broker.only().qty == 7
+    assert "no order" not in watcher.status.detail
+
+
+def test_asked_to_stop_while_its_order_is_being_canceled_it_sends_the_next(
+    exits: ExitBench,
+) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    exits.broker.cancels_end = False
+    watcher = exits.watcher()
+    watcher.step()
+    exits.entry_filled(3, claim="mx_2")
+    watcher.step()
+    assert watcher.status.phase is Phase.ENDING
+    asked(exits, watcher)
+    turns = iter(range(1000))
+
+    def sleep(seconds: float) -> None:
+        exits.clock.advance(seconds)
+        if next(turns) == 8:
+            exits.broker.end("canceled")
+
+    watcher._sleep = sleep
+
+    assert watcher.run() is Phase.STOPPED
+    assert exits.broker.only().qty == 7
+
+
+@pytest.mark.parametrize("takes_back", [False, True])
+def test_asked_to_stop_it_does_not_wait_for_what_it_cannot_cover(
+    exits: ExitBench, takes_back: bool
+) -> None:
+    exits.entry_runs()
+    exits.entry_filled(4)
+    watcher = exits.watcher(cancel_on_stop=takes_back)
+    watcher.step()
+    exits.broker.is_down = not takes_back
+    exits.entry_filled(3, claim="mx_2")
+    asked(exits, watcher)
+    began = exits.clock.time()
+
+    assert watcher.run() is Phase.STOPPED
+
+    assert exits.clock.time() - began <= watcher.task.stop_seconds + 2 * REPORT_SECONDS
+    assert ("3 filled units have no order" in watcher.status.detail) is not takes_back
+
+
+def test_a_stop_does_not_call_units_filled_that_were_never_there(exits: ExitBench) -> None:
+    stopping: list[int] = []
+    watcher = exits.watcher(qty=Decimal(3), should_stop=lambda: bool(stopping))
+    watcher.step()
+    stopping.append(1)
+
+    assert watcher.run() is Phase.STOPPED
+    assert watcher.status.detail == "stopped by signal; of the 3 units asked for, 3 have no order"
+
+
+def test_asked_to_stop_it_does_not_wait_for_a_position_that_is_not_there(exits: ExitBench) -> None:
+    watcher = exits.watcher(qty=Decimal(3))
+    watcher.step()
+    asked(exits, watcher)
+    began = exits.clock.time()
+
+    assert watcher.run() is Phase.STOPPED
+    assert exits.clock.time() - began < 2 * REPORT_SECONDS
+
+
+def test_a_stop_says_how_much_of_what_was_asked_for_no_order_closes(exits: ExitBench) -> None:
+    stopping: list[int] = []
+    exits.broker.buy(2)
+    watcher = exits.watcher(qty=Decimal(3), should_stop=lambda: bool(stopping))
+    watcher.step()
+    assert exits.broker.only().qty == 2
+    stopping.append(1)
+
+    assert watcher.run() is Phase.STOPPED
+    assert watcher.status.detail.endswith("; of the 3 units asked for, 1 have no order")

@@ -128,10 +128,37 @@ def test_logs_by_name_fleet_ticket_and_symbol(bench: Bench) -> None:
 
 
 def test_logs_of_nothing_say_so(bench: Bench) -> None:
+    assert call(bench, "logs").stderr == "watchers: nothing is recorded yet\n"
+    bench.open("AAPL")
+    bench.desk.client.delete(bench.desk.keys.transitions)
+
     result = call(bench, "logs", "AAPL")
 
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "watchers: nothing is recorded about AAPL yet\n"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_logs_of_a_name_that_nobody_has_or_had_fail(bench: Bench, form: list[str]) -> None:
+    bench.open("AAPL")
+
+    result = call(bench, "logs", "nosuch", *form)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("watchers: no watcher is called 'nosuch', by name, ticket")
+    assert json.loads(result.stdout or "null") == ({"transitions": []} if form else None)
+    assert call(bench, "logs", *form).exit_code == 0
+
+
+def test_logs_for_programs_say_numbers_as_numbers(bench: Bench) -> None:
+    bench.open("AAPL")
+    key = bench.desk.keys.transitions
+    bench.desk.client.xadd(key, {"watcher": "odd", "elapsed": "nan", "pid": "x"})
+
+    apple, odd = json.loads(call(bench, "logs", "--json").stdout)["transitions"]
+
+    assert (apple["elapsed"], type(apple["pid"]), apple["filled"]) == (0.0, int, "0")
+    assert (odd["elapsed"], odd["pid"]) == (None, None)
 
 
 def test_logs_are_found_behind_many_of_others(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -180,3 +181,6 @@ def test_a_json_line_of_a_transition(bench: Bench, caplog: pytest.LogCaptureFixt
     wanted = {"level": "info", "account": "paper", "watcher": "morning/apple", "phase": "blocked",
               "reason": "broker", "was": "starting", "detail": "it says??2J"}  # fmt: skip
     assert wanted.items() <= line.items()
+    assert (line["kind"], line["elapsed"], line["pid"]) == ("entry", 0.0, os.getpid())
+    assert line["at"].endswith("Z")
+    assert line["host"]

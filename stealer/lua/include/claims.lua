@@ -93,7 +93,7 @@ local function touch(c)
     for _ in in_line(first) do end
   end
   redis.call('EXISTS', K.claim(c.id), K.ended(c.id), K.wake(c.slot), K.refused(c.slot),
-      K.fills(c.ticket or ''))
+      K.fills(c.ticket or ''), K.wake('exit|' .. (c.ticket or '')))
   local heir = c.heir and c.heir ~= '' and redis.call('HGET', K.claim(c.heir), 'slot')
   if heir then redis.call('EXISTS', K.wake(heir)) end
 end
