@@ -196,7 +196,8 @@ class EntryWatcher:
             return self._forgotten(claim)
         if pulse.state in ("gone", State.CLOSED):
             self._memory.filled(claim.id, pulse.filled_qty)
-            self._ended(pulse.ended or pulse.state, pulse.cause, pulse.by)
+            how = "filled" if pulse.filled_qty >= claim.qty else pulse.state
+            self._ended(pulse.ended or how, pulse.cause, pulse.by)
             return Decimal(0)
         if pulse.state == "fenced":
             self.claim = self._returned(claim)
@@ -251,8 +252,11 @@ class EntryWatcher:
         self.status.claim = ""
         if self._at_once:  # it may have been too late; every try costs requests
             self._pause.begin(self._monotonic())
+        self.status.stolen_from += cause == "stolen"
+        self.status.filled_qty = decimal_text(self._memory.filled_qty)
+        if self._memory.filled_qty >= self.task.target:
+            return  # it waits for nothing more: this step says that it is done
         if cause == "stolen":
-            self.status.stolen_from += 1
             self._enter(Phase.WAITING_FOR_CAPACITY, "stolen", f"its capacity went to {by}")
         else:
             self._enter(
