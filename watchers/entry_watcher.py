@@ -26,6 +26,7 @@ from stealer.sessions import in_extended_hours
 from stealer.tiers import TierDecision, decide_tier, distance
 from watchers.pause import Pause
 from watchers.price_wait import PriceWait
+from watchers.repeated import Repeated
 from watchers.reporter import Reporter
 from watchers.status import CAPACITY_REASONS, Phase, Status
 from watchers.status_file import StatusFile
@@ -108,6 +109,7 @@ class EntryWatcher:
         self._memory = TaskMemory(task, coordinator, monotonic)
         self._price = PriceWait(coordinator, intent, monotonic)
         self._looked_again = False
+        self._unsettled = Repeated("looking up its order")
 
     # ---- the loop
 
@@ -192,6 +194,8 @@ class EntryWatcher:
         claim = self.claim
         assert claim is not None
         pulse = self.coordinator.heartbeat(claim)
+        if pulse.state != State.LAUNCHING:  # somebody else found out what became of it
+            self._unsettled.over(self.status.symbol)
         if pulse.state == "unknown":
             return self._forgotten(claim)
         if pulse.state in ("gone", State.CLOSED):
@@ -245,7 +249,9 @@ class EntryWatcher:
         try:
             self.entries.settle(claim.id)
         except (BrokerError, Refused) as error:
-            log.warning("%s: %s", self.status.symbol, error)
+            self._unsettled.met(self.status.symbol, error)
+        else:
+            self._unsettled.over(self.status.symbol)
 
     def _ended(self, status: str, cause: str, by: str) -> None:
         self.claim = None
