@@ -21,7 +21,7 @@ from enum import StrEnum
 from stealer import fence as os_fence
 from stealer import order_rules
 from stealer.asset_rules import AssetRules
-from stealer.broker.interface import Broker, BrokerError, BrokerRateLimited
+from stealer.broker.interface import Broker, BrokerError, BrokerNotFound, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, Placed, SubmitResult
@@ -136,8 +136,7 @@ class Entries:
         order = self._draft(intent)
         if placed is None:
             placed = self.coordinator.placed(order.symbol)
-        around = Surroundings(market_open, self.limits, placed)
-        objections = order_rules.check(order, self.rules.of(order.symbol), around)
+        objections = self._checked(order, Surroundings(market_open, self.limits, placed))
         if objections:
             words = order_rules.told(objections)
             return EntryResult(Ending.REFUSED, objections[0].code, words, objections=objections)
@@ -178,9 +177,14 @@ class Entries:
 
         :raises BrokerError: the asset's rules could not be read.
         """
-        order = self._draft(intent)
-        around = Surroundings(market_open, self.limits)
-        return order_rules.check(order, self.rules.of(order.symbol), around)
+        return self._checked(self._draft(intent), Surroundings(market_open, self.limits))
+
+    def _checked(self, order: NewOrder, around: Surroundings) -> tuple[Objection, ...]:
+        try:
+            asset = self.rules.of(order.symbol)
+        except BrokerNotFound:  # the broker's own word; an address that is wrong is no evidence
+            return (order_rules.no_asset(order.symbol),)
+        return order_rules.check(order, asset, around)
 
     def _draft(self, intent: OrderIntent) -> NewOrder:
         return order_rules.draft(intent, *self.coordinator.classify(intent.symbol))
