@@ -115,6 +115,9 @@ class Entries:
         self.fence: Fence = fence or own
         self.rules = AssetRules(coordinator, broker, sleep=sleep, monotonic=monotonic)
         self.limits = Limits.of(coordinator.settings)
+        #: By claim: the refusal of its only POST that no look-up could agree with yet. Kept nowhere
+        #: else: only what this process was told itself frees a claim before the quarantine.
+        self._unseen: dict[str, EntryResult] = {}
 
     # ---- opening
 
@@ -259,6 +262,8 @@ class Entries:
         :raises BrokerError: no trustworthy answer.
         """
         order = self.broker.order_by_client_id(claim_id)
+        if order is not None:  # whatever else fails now: if it was refused, that was not true
+            self._unseen.pop(claim_id, None)
         if order is None or order.status == "replaced":
             return order
         try:
@@ -270,6 +275,24 @@ class Entries:
             log.debug("%s has been closed by somebody else", claim_id)
         return order
 
+    def look_again(self, claim: Claim) -> EntryResult | None:
+        """Settle the own launched *claim*; REFUSED once it is given back, else None.
+
+        It is given back at the first look-up that finds nothing after a definite refusal of its
+        only POST. That a POST has no answer, or that this process did not send it, is none.
+
+        :raises BrokerError: no trustworthy answer. :raises Refused: the ledger knows more.
+        """
+        return self._believed(claim, self.settle(claim.id))
+
+    def _believed(self, claim: Claim, order: BrokerOrder | None) -> EntryResult | None:
+        """A look-up found *order*: the refusal that this confirms; the claim is then given back."""
+        refused = self._unseen.get(claim.id) if order is None else None
+        if refused is not None:
+            self._give_back(claim, refused)
+            del self._unseen[claim.id]
+        return refused
+
     # ---- sending
 
     def _send(
@@ -277,28 +300,48 @@ class Entries:
     ) -> EntryResult:
         """The POST of a launched claim, and the right answer to each of the four outcomes."""
         result = self._post(claim, how, trusted_until)
-        repeated = False
+        posts, absent = 1, None
         for pause in SETTLE_SECONDS:
             # Whoever's cancel freed it, the broker may still hold what the ledger has given to us.
-            settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING
-            if not (settling and self._surely_absent(claim)):
+            if result.outcome is not Outcome.REJECTED or result.kind not in SETTLING:
                 break
-            repeated = True
+            absent = self._absent(claim)
+            if not absent:
+                break
             self.sleep(pause)
+            posts, absent = posts + 1, None
             result = self._post(claim, how, trusted_until)
         if result.outcome is Outcome.CONFIRMED and result.order:
             return self._opened(claim, result.order, stolen)
         if result.outcome is Outcome.DENIED:  # a repeat that is not sent leaves the refusal
-            self.coordinator.unlaunch(claim, f"not sent: {result.message}", refused=repeated)
+            self.coordinator.unlaunch(claim, f"not sent: {result.message}", refused=posts > 1)
             return EntryResult(Ending.REFUSED, result.kind or "not_sent", result.message)
         if result.outcome is Outcome.REJECTED:
-            if not self._surely_absent(claim):
-                return EntryResult(Ending.UNRESOLVED, result.kind, result.message, claim)
-            self.coordinator.unlaunch(claim, f"refused: {result.kind}", refused=True)
-            if result.kind in AGAINST_THE_RULES:
-                self.rules.forget(claim.symbol)
-            return EntryResult(Ending.REFUSED, result.kind, result.message, stolen_from=stolen)
+            refused = EntryResult(Ending.REFUSED, result.kind, result.message, stolen_from=stolen)
+            return self._refused(claim, refused, absent, only_post=posts == 1)
         return self._resolve(claim, result, stolen)
+
+    def _refused(
+        self, claim: Claim, refused: EntryResult, absent: bool | None, *, only_post: bool
+    ) -> EntryResult:
+        """Give the claim back if a look-up agrees with the refusal.
+
+        :param absent: what a look-up since the last POST has said already, see ``_absent``.
+        """
+        if absent is None:
+            absent = self._absent(claim)
+        if absent:
+            self._give_back(claim, refused)
+            return refused
+        if absent is None and only_post:
+            self._unseen[claim.id] = refused
+        return EntryResult(Ending.UNRESOLVED, refused.reason, refused.detail, claim)
+
+    def _give_back(self, claim: Claim, refused: EntryResult) -> None:
+        """The broker has refused the order, and knows none by its id."""
+        self.coordinator.unlaunch(claim, f"refused: {refused.reason}", refused=True)
+        if refused.reason in AGAINST_THE_RULES:
+            self.rules.forget(claim.symbol)
 
     def _post(self, claim: Claim, how: Placement, trusted_until: float) -> SubmitResult:
         """One POST, only while the launch may be trusted, by the clock at send time; a process that
@@ -327,13 +370,13 @@ class Entries:
         )
         return self.broker.submit(order, guard)
 
-    def _surely_absent(self, claim: Claim) -> bool:
-        """The look-up that must agree with a refusal before anything is freed."""
+    def _absent(self, claim: Claim) -> bool | None:
+        """The look-up that must agree with a refusal before anything is freed; None: no answer."""
         try:
             return self.broker.order_by_client_id(claim.id) is None
         except BrokerError as error:
             log.warning("look-up after a refusal: %s", error)
-            return False
+            return None
 
     def _resolve(self, claim: Claim, result: SubmitResult, stolen: tuple[str, ...]) -> EntryResult:
         """A POST without a trustworthy answer: look once; else the claim stays launched."""
@@ -370,22 +413,15 @@ class Entries:
         :raises LedgerUnavailable: the ledger cannot be told now.
         """
         stop_at = self.monotonic() + bound_seconds
-        try:
-            self.coordinator.abort(claim, cause)
-            return True
-        except WrongState:
-            pass
-        except Uncertified as error:
-            log.warning("%s; its order is canceled, the keeper tells the ledger", error)
-            self._cancel_unheard(claim)
-            return False
-        except Refused as error:
-            log.warning("%s", error)
-            return False
+        back = self._aborted(claim, cause)
+        if back is not None:
+            return back
         pause, evicted, asked_at = FIRST_LOOK_SECONDS, False, float("-inf")
         while True:
             try:
                 order = self.settle(claim.id)
+                if self._believed(claim, order):
+                    return True
                 if order is not None and order.is_terminal:
                     return True
                 if order is not None:
@@ -404,6 +440,21 @@ class Entries:
                 return False
             self.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _aborted(self, claim: Claim, cause: str) -> bool | None:
+        """Give up what is reserved only; None when a POST may be out, else as ``take_back``."""
+        try:
+            self.coordinator.abort(claim, cause)
+            return True
+        except WrongState:
+            return None
+        except Uncertified as error:
+            log.warning("%s; its order is canceled, the keeper tells the ledger", error)
+            self._cancel_unheard(claim)
+            return False
+        except Refused as error:
+            log.warning("%s", error)
+            return False
 
     def _cancel_unseen(self, claim: Claim, cause: str, error: Exception, asked_at: float) -> float:
         """Cancel the own order while the API budget allows no look-up: a cancel waits for none.

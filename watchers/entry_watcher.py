@@ -247,11 +247,13 @@ class EntryWatcher:
 
     def _settle(self, claim: Claim) -> None:
         try:
-            self.entries.settle(claim.id)
+            refused = self.entries.look_again(claim)
         except (BrokerError, Refused) as error:
             self._unsettled.met(self.status.symbol, error)
         else:
             self._unsettled.over(self.status.symbol)
+            if refused:
+                self._opened(refused)
 
     def _ended(self, status: str, cause: str, by: str) -> None:
         self.claim = None
