@@ -27,6 +27,7 @@ from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongS
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, Placed, SubmitResult
 from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
 from stealer.order_rules import Limits, Objection, Placement, Surroundings
+from stealer.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,6 @@ Fence = Callable[[float], AbstractContextManager[object]]
 
 #: Refusals that a cancel which is still settling at the broker explains.
 SETTLING = frozenset({"insufficient_buying_power", "insufficient_balance", "held_quantity"})
-
-#: Refusals of an order that the asset's rules as we know them let pass: these may have changed.
-AGAINST_THE_RULES = frozenset({"minimum", "price_tick", "not_tradable", "other"})
 
 
 class Ending(StrEnum):
@@ -115,9 +113,7 @@ class Entries:
         self.fence: Fence = fence or own
         self.rules = AssetRules(coordinator, broker, sleep=sleep, monotonic=monotonic)
         self.limits = Limits.of(coordinator.settings)
-        #: By claim: the refusal of its only POST that no look-up could agree with yet. Kept nowhere
-        #: else: only what this process was told itself frees a claim before the quarantine.
-        self._unseen: dict[str, EntryResult] = {}
+        self.refusals = Refusals(coordinator, broker, self.rules)
 
     # ---- opening
 
@@ -262,8 +258,8 @@ class Entries:
         :raises BrokerError: no trustworthy answer.
         """
         order = self.broker.order_by_client_id(claim_id)
-        if order is not None:  # whatever else fails now: if it was refused, that was not true
-            self._unseen.pop(claim_id, None)
+        if order is not None:
+            self.refusals.shown(claim_id)  # whatever else fails now
         if order is None or order.status == "replaced":
             return order
         try:
@@ -283,15 +279,7 @@ class Entries:
 
         :raises BrokerError: no trustworthy answer. :raises Refused: the ledger knows more.
         """
-        return self._believed(claim, self.settle(claim.id))
-
-    def _believed(self, claim: Claim, order: BrokerOrder | None) -> EntryResult | None:
-        """A look-up found *order*: the refusal that this confirms; the claim is then given back."""
-        refused = self._unseen.get(claim.id) if order is None else None
-        if refused is not None:
-            self._give_back(claim, refused)
-            del self._unseen[claim.id]
-        return refused
+        return self.refusals.believed(claim, self.settle(claim.id))
 
     # ---- sending
 
@@ -305,7 +293,7 @@ class Entries:
             # Whoever's cancel freed it, the broker may still hold what the ledger has given to us.
             if result.outcome is not Outcome.REJECTED or result.kind not in SETTLING:
                 break
-            absent = self._absent(claim)
+            absent = self.refusals.absent(claim)
             if not absent:
                 break
             self.sleep(pause)
@@ -318,30 +306,10 @@ class Entries:
             return EntryResult(Ending.REFUSED, result.kind or "not_sent", result.message)
         if result.outcome is Outcome.REJECTED:
             refused = EntryResult(Ending.REFUSED, result.kind, result.message, stolen_from=stolen)
-            return self._refused(claim, refused, absent, only_post=posts == 1)
+            if self.refusals.met(claim, refused, absent, only_post=posts == 1):
+                return refused
+            return EntryResult(Ending.UNRESOLVED, result.kind, result.message, claim)
         return self._resolve(claim, result, stolen)
-
-    def _refused(
-        self, claim: Claim, refused: EntryResult, absent: bool | None, *, only_post: bool
-    ) -> EntryResult:
-        """Give the claim back if a look-up agrees with the refusal.
-
-        :param absent: what a look-up since the last POST has said already, see ``_absent``.
-        """
-        if absent is None:
-            absent = self._absent(claim)
-        if absent:
-            self._give_back(claim, refused)
-            return refused
-        if absent is None and only_post:
-            self._unseen[claim.id] = refused
-        return EntryResult(Ending.UNRESOLVED, refused.reason, refused.detail, claim)
-
-    def _give_back(self, claim: Claim, refused: EntryResult) -> None:
-        """The broker has refused the order, and knows none by its id."""
-        self.coordinator.unlaunch(claim, f"refused: {refused.reason}", refused=True)
-        if refused.reason in AGAINST_THE_RULES:
-            self.rules.forget(claim.symbol)
 
     def _post(self, claim: Claim, how: Placement, trusted_until: float) -> SubmitResult:
         """One POST, only while the launch may be trusted, by the clock at send time; a process that
@@ -369,14 +337,6 @@ class Entries:
             how.extended_hours,
         )
         return self.broker.submit(order, guard)
-
-    def _absent(self, claim: Claim) -> bool | None:
-        """The look-up that must agree with a refusal before anything is freed; None: no answer."""
-        try:
-            return self.broker.order_by_client_id(claim.id) is None
-        except BrokerError as error:
-            log.warning("look-up after a refusal: %s", error)
-            return None
 
     def _resolve(self, claim: Claim, result: SubmitResult, stolen: tuple[str, ...]) -> EntryResult:
         """A POST without a trustworthy answer: look once; else the claim stays launched."""
@@ -420,7 +380,7 @@ class Entries:
         while True:
             try:
                 order = self.settle(claim.id)
-                if self._believed(claim, order):
+                if self.refusals.believed(claim, order):
                     return True
                 if order is not None and order.is_terminal:
                     return True
