@@ -21,12 +21,13 @@ from enum import StrEnum
 from stealer import fence as os_fence
 from stealer import order_rules
 from stealer.asset_rules import AssetRules
-from stealer.broker.interface import Broker, BrokerError, BrokerRateLimited
+from stealer.broker.interface import Broker, BrokerError, BrokerNotFound, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, Placed, SubmitResult
 from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
 from stealer.order_rules import Limits, Objection, Placement, Surroundings
+from stealer.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,6 @@ Fence = Callable[[float], AbstractContextManager[object]]
 
 #: Refusals that a cancel which is still settling at the broker explains.
 SETTLING = frozenset({"insufficient_buying_power", "insufficient_balance", "held_quantity"})
-
-#: Refusals of an order that the asset's rules as we know them let pass: these may have changed.
-AGAINST_THE_RULES = frozenset({"minimum", "price_tick", "not_tradable", "other"})
 
 
 class Ending(StrEnum):
@@ -115,6 +113,7 @@ class Entries:
         self.fence: Fence = fence or own
         self.rules = AssetRules(coordinator, broker, sleep=sleep, monotonic=monotonic)
         self.limits = Limits.of(coordinator.settings)
+        self.refusals = Refusals(coordinator, broker, self.rules)
 
     # ---- opening
 
@@ -136,8 +135,7 @@ class Entries:
         order = self._draft(intent)
         if placed is None:
             placed = self.coordinator.placed(order.symbol)
-        around = Surroundings(market_open, self.limits, placed)
-        objections = order_rules.check(order, self.rules.of(order.symbol), around)
+        objections = self._checked(order, Surroundings(market_open, self.limits, placed))
         if objections:
             words = order_rules.told(objections)
             return EntryResult(Ending.REFUSED, objections[0].code, words, objections=objections)
@@ -178,9 +176,14 @@ class Entries:
 
         :raises BrokerError: the asset's rules could not be read.
         """
-        order = self._draft(intent)
-        around = Surroundings(market_open, self.limits)
-        return order_rules.check(order, self.rules.of(order.symbol), around)
+        return self._checked(self._draft(intent), Surroundings(market_open, self.limits))
+
+    def _checked(self, order: NewOrder, around: Surroundings) -> tuple[Objection, ...]:
+        try:
+            asset = self.rules.of(order.symbol)
+        except BrokerNotFound:  # the broker's own word; an address that is wrong is no evidence
+            return (order_rules.no_asset(order.symbol),)
+        return order_rules.check(order, asset, around)
 
     def _draft(self, intent: OrderIntent) -> NewOrder:
         return order_rules.draft(intent, *self.coordinator.classify(intent.symbol))
@@ -255,6 +258,8 @@ class Entries:
         :raises BrokerError: no trustworthy answer.
         """
         order = self.broker.order_by_client_id(claim_id)
+        if order is not None:
+            self.refusals.shown(claim_id)  # whatever else fails now
         if order is None or order.status == "replaced":
             return order
         try:
@@ -266,6 +271,16 @@ class Entries:
             log.debug("%s has been closed by somebody else", claim_id)
         return order
 
+    def look_again(self, claim: Claim) -> EntryResult | None:
+        """Settle the own launched *claim*; REFUSED once it is given back, else None.
+
+        It is given back at the first look-up that finds nothing after a definite refusal of its
+        only POST. That a POST has no answer, or that this process did not send it, is none.
+
+        :raises BrokerError: no trustworthy answer. :raises Refused: the ledger knows more.
+        """
+        return self.refusals.believed(claim, self.settle(claim.id))
+
     # ---- sending
 
     def _send(
@@ -273,27 +288,27 @@ class Entries:
     ) -> EntryResult:
         """The POST of a launched claim, and the right answer to each of the four outcomes."""
         result = self._post(claim, how, trusted_until)
-        repeated = False
+        posts, absent = 1, None
         for pause in SETTLE_SECONDS:
             # Whoever's cancel freed it, the broker may still hold what the ledger has given to us.
-            settling = result.outcome is Outcome.REJECTED and result.kind in SETTLING
-            if not (settling and self._surely_absent(claim)):
+            if result.outcome is not Outcome.REJECTED or result.kind not in SETTLING:
                 break
-            repeated = True
+            absent = self.refusals.absent(claim)
+            if not absent:
+                break
             self.sleep(pause)
+            posts, absent = posts + 1, None
             result = self._post(claim, how, trusted_until)
         if result.outcome is Outcome.CONFIRMED and result.order:
             return self._opened(claim, result.order, stolen)
         if result.outcome is Outcome.DENIED:  # a repeat that is not sent leaves the refusal
-            self.coordinator.unlaunch(claim, f"not sent: {result.message}", refused=repeated)
+            self.coordinator.unlaunch(claim, f"not sent: {result.message}", refused=posts > 1)
             return EntryResult(Ending.REFUSED, result.kind or "not_sent", result.message)
         if result.outcome is Outcome.REJECTED:
-            if not self._surely_absent(claim):
-                return EntryResult(Ending.UNRESOLVED, result.kind, result.message, claim)
-            self.coordinator.unlaunch(claim, f"refused: {result.kind}", refused=True)
-            if result.kind in AGAINST_THE_RULES:
-                self.rules.forget(claim.symbol)
-            return EntryResult(Ending.REFUSED, result.kind, result.message, stolen_from=stolen)
+            refused = EntryResult(Ending.REFUSED, result.kind, result.message, stolen_from=stolen)
+            if self.refusals.met(claim, refused, absent, only_post=posts == 1):
+                return refused
+            return EntryResult(Ending.UNRESOLVED, result.kind, result.message, claim)
         return self._resolve(claim, result, stolen)
 
     def _post(self, claim: Claim, how: Placement, trusted_until: float) -> SubmitResult:
@@ -322,14 +337,6 @@ class Entries:
             how.extended_hours,
         )
         return self.broker.submit(order, guard)
-
-    def _surely_absent(self, claim: Claim) -> bool:
-        """The look-up that must agree with a refusal before anything is freed."""
-        try:
-            return self.broker.order_by_client_id(claim.id) is None
-        except BrokerError as error:
-            log.warning("look-up after a refusal: %s", error)
-            return False
 
     def _resolve(self, claim: Claim, result: SubmitResult, stolen: tuple[str, ...]) -> EntryResult:
         """A POST without a trustworthy answer: look once; else the claim stays launched."""
@@ -366,22 +373,15 @@ class Entries:
         :raises LedgerUnavailable: the ledger cannot be told now.
         """
         stop_at = self.monotonic() + bound_seconds
-        try:
-            self.coordinator.abort(claim, cause)
-            return True
-        except WrongState:
-            pass
-        except Uncertified as error:
-            log.warning("%s; its order is canceled, the keeper tells the ledger", error)
-            self._cancel_unheard(claim)
-            return False
-        except Refused as error:
-            log.warning("%s", error)
-            return False
+        back = self._aborted(claim, cause)
+        if back is not None:
+            return back
         pause, evicted, asked_at = FIRST_LOOK_SECONDS, False, float("-inf")
         while True:
             try:
                 order = self.settle(claim.id)
+                if self.refusals.believed(claim, order):
+                    return True
                 if order is not None and order.is_terminal:
                     return True
                 if order is not None:
@@ -400,6 +400,21 @@ class Entries:
                 return False
             self.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _aborted(self, claim: Claim, cause: str) -> bool | None:
+        """Give up what is reserved only; None when a POST may be out, else as ``take_back``."""
+        try:
+            self.coordinator.abort(claim, cause)
+            return True
+        except WrongState:
+            return None
+        except Uncertified as error:
+            log.warning("%s; its order is canceled, the keeper tells the ledger", error)
+            self._cancel_unheard(claim)
+            return False
+        except Refused as error:
+            log.warning("%s", error)
+            return False
 
     def _cancel_unseen(self, claim: Claim, cause: str, error: Exception, asked_at: float) -> float:
         """Cancel the own order while the API budget allows no look-up: a cancel waits for none.

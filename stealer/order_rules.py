@@ -27,7 +27,8 @@ SUB_DOLLAR_STOCK_TICK = Decimal("0.0001")
 #: The finest fraction of a share, in shares.
 STOCK_FRACTION = Decimal("0.000000001")
 
-#: Times in force of the two classes; the first is taken when none is asked for.
+#: Times in force of the two classes; the first is taken when none is asked for. Crypto's are the
+#: broker's; of a stock's these are the ones whose course this system follows.
 CRYPTO_TIMES = (TimeInForce.GTC, TimeInForce.IOC)
 STOCK_TIMES = (TimeInForce.DAY, TimeInForce.GTC)
 
@@ -135,6 +136,11 @@ def form(order: NewOrder) -> tuple[Objection, ...]:
     return tuple(o for rule in (_time_in_force, _extended_hours) for o in rule(order))
 
 
+def no_asset(symbol: str) -> Objection:
+    """The broker positively knows nothing by the name of *symbol*."""
+    return Objection("no_asset", f"{symbol} is no asset of the broker; is it spelled right?")
+
+
 def told(objections: tuple[Objection, ...]) -> str:
     """All of them in one line."""
     return "; ".join(objection.sentence for objection in objections)
@@ -195,11 +201,12 @@ def _time_in_force(order: NewOrder) -> Iterator[Objection]:
     allowed = CRYPTO_TIMES if order.is_crypto else STOCK_TIMES
     asked = placed_as(order).time_in_force
     if asked not in allowed:
-        kind = "crypto" if order.is_crypto else "a stock"
-        yield Objection(
-            "time_in_force",
-            f"time in force {asked}: {kind} takes {' or '.join(allowed)}, not {asked}",
-        )
+        times = " or ".join(allowed)
+        if order.is_crypto:
+            why = f"crypto takes {times}, not {asked}"
+        else:
+            why = f"stocks are sent as {times} only here, though the broker knows others"
+        yield Objection("time_in_force", f"time in force {asked}: {why}")
     elif not order.is_crypto and asked != TimeInForce.DAY and not _is_multiple(order.qty, _ONE):
         yield Objection(
             "time_in_force",

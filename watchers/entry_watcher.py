@@ -26,6 +26,7 @@ from stealer.sessions import in_extended_hours
 from stealer.tiers import TierDecision, decide_tier, distance
 from watchers.pause import Pause
 from watchers.price_wait import PriceWait
+from watchers.repeated import Repeated
 from watchers.reporter import Reporter
 from watchers.status import CAPACITY_REASONS, Phase, Status
 from watchers.status_file import StatusFile
@@ -108,6 +109,7 @@ class EntryWatcher:
         self._memory = TaskMemory(task, coordinator, monotonic)
         self._price = PriceWait(coordinator, intent, monotonic)
         self._looked_again = False
+        self._unsettled = Repeated("looking up its order")
 
     # ---- the loop
 
@@ -192,11 +194,14 @@ class EntryWatcher:
         claim = self.claim
         assert claim is not None
         pulse = self.coordinator.heartbeat(claim)
+        if pulse.state != State.LAUNCHING:  # somebody else found out what became of it
+            self._unsettled.over(self.status.symbol)
         if pulse.state == "unknown":
             return self._forgotten(claim)
         if pulse.state in ("gone", State.CLOSED):
             self._memory.filled(claim.id, pulse.filled_qty)
-            self._ended(pulse.ended or pulse.state, pulse.cause, pulse.by)
+            how = "filled" if pulse.filled_qty >= claim.qty else pulse.state
+            self._ended(pulse.ended or how, pulse.cause, pulse.by)
             return Decimal(0)
         if pulse.state == "fenced":
             self.claim = self._returned(claim)
@@ -242,17 +247,24 @@ class EntryWatcher:
 
     def _settle(self, claim: Claim) -> None:
         try:
-            self.entries.settle(claim.id)
+            refused = self.entries.look_again(claim)
         except (BrokerError, Refused) as error:
-            log.warning("%s: %s", self.status.symbol, error)
+            self._unsettled.met(self.status.symbol, error)
+        else:
+            self._unsettled.over(self.status.symbol)
+            if refused:
+                self._opened(refused)
 
     def _ended(self, status: str, cause: str, by: str) -> None:
         self.claim = None
         self.status.claim = ""
         if self._at_once:  # it may have been too late; every try costs requests
             self._pause.begin(self._monotonic())
+        self.status.stolen_from += cause == "stolen"
+        self.status.filled_qty = decimal_text(self._memory.filled_qty)
+        if self._memory.filled_qty >= self.task.target:
+            return  # it waits for nothing more: this step says that it is done
         if cause == "stolen":
-            self.status.stolen_from += 1
             self._enter(Phase.WAITING_FOR_CAPACITY, "stolen", f"its capacity went to {by}")
         else:
             self._enter(

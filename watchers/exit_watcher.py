@@ -16,12 +16,12 @@ from stealer import fence as os_fence
 from stealer.asset_rules import AssetRules
 from stealer.broker.interface import Broker, BrokerError, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.entry import AGAINST_THE_RULES
 from stealer.errors import LedgerUnavailable
 from stealer.evidence import TERMINAL_STATUSES, BrokerOrder, Outcome, SubmitResult
 from stealer.exit_records import ExitRecords, Progress
 from stealer.model import decimal_text
 from stealer.order_rules import Limits, Objection, told
+from stealer.refusals import AGAINST_THE_RULES
 from stealer.sessions import in_extended_hours
 from watchers.exit_chain import ChainBroken, ExitChain, Fence
 from watchers.exit_growth import SETTLED_SECONDS, Growth

@@ -36,6 +36,11 @@ class TaskMemory:
             self._fills[claim_id] = qty
 
     @property
+    def filled_qty(self) -> Decimal:
+        """What all ended claims filled, as far as it is known without asking."""
+        return sum(self._fills.values(), Decimal(0))
+
+    @property
     def life_seconds(self) -> float:
         """For which the ledger is to remember the task from its start."""
         return self._task.expiry_seconds + KEEP_SECONDS

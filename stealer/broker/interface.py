@@ -72,8 +72,8 @@ class BrokerBudgetSpent(BrokerRateLimited):
     def __init__(self, what: str, wait_seconds: float) -> None:
         BrokerError.__init__(
             self,
-            f"{what}: not sent, the account's API budget has none left for this now; "
-            "`stealer status` shows it",
+            f"{what}: not sent, the account's API budget has none left for this now; asking "
+            f"again may help in {wait_seconds:.1f} s; `stealer status` shows it",
         )
         self.reset_at = None
         self.wait_seconds = wait_seconds

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from stealer.asset_rules import LOOKS, SEEN_SECONDS, SHARED_SECONDS, AssetRules
-from stealer.broker.interface import BrokerUnavailable
+from stealer.broker.interface import BrokerNotFound, BrokerUnavailable
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries
 from stealer.evidence import Asset, NewOrder, Placed, SubmitResult
@@ -113,6 +113,22 @@ def test_a_broker_that_cannot_be_read_keeps_nothing(stage: Stage) -> None:
     stage.broker.is_down = False
 
     assert rules_of_another_process(stage).of("AAPL").symbol == "AAPL"
+
+
+def test_a_symbol_the_broker_does_not_have_is_refused_before_anything_is_reserved(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(symbol: str) -> Asset:
+        raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
+
+    monkeypatch.setattr(stage.broker, "asset", unknown)
+
+    result = stage.open("APPL", 1.0, 1_000)
+
+    assert (result.ending, result.reason) == (Ending.REFUSED, "no_asset")
+    assert [objection.lasting for objection in result.objections] == [True]
+    assert stage.broker.posted == []
+    stage.assert_nothing_left()
 
 
 def test_a_refusal_that_the_rules_did_not_see_coming_makes_them_be_read_anew(

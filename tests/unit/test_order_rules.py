@@ -115,7 +115,7 @@ LASTING, PASSING = True, False
         (stock(side="sell"), replace(STOCK, easy_to_borrow=False), OPEN, "hard to borrow", PASSING),
         (stock(qty="1.0000000001"), STOCK, OPEN, "nearest allowed: 1 and 1.000000001", LASTING),
         (stock(qty="1.5", time_in_force="gtc"), STOCK, OPEN, "day orders only", LASTING),
-        (stock(time_in_force="ioc"), STOCK, OPEN, "a stock takes day or gtc", LASTING),
+        (stock(time_in_force="ioc"), STOCK, OPEN, "sent as day or gtc only here", LASTING),
         (stock(time_in_force="gtc", extended_hours=True), STOCK, OPEN, "only with time", LASTING),
         (coin(time_in_force="day"), COIN, OPEN, "crypto takes gtc or ioc", LASTING),
         (coin(extended_hours=True), COIN, OPEN, "at all hours", LASTING),

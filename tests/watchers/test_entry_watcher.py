@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -107,6 +109,38 @@ def test_an_order_that_fills_while_nobody_looks_ends_the_watcher(bench: Bench) -
 
     assert watcher.step() is Phase.DONE
     assert bench.desk.client.hlen(bench.desk.keys.watchers) == 0
+
+
+def test_a_filled_entry_is_done_at_once_and_never_waits_for_its_price_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    watcher = bench.open()
+    caplog.clear()
+    bench.desk.coordinator.close(watcher.claim or "", bench.broker.fill())
+
+    watcher.step()
+
+    (said,) = [record for record in caplog.records if record.name == "watchers.reporter"]
+    assert "done (target)" in said.getMessage()
+    assert "the target is filled" in said.getMessage()
+    assert "filled 10 of 10" in said.getMessage()
+
+
+def test_an_order_that_filled_less_than_the_target_is_said_to_be_filled(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    watcher = bench.open()
+    watcher.task = replace(watcher.task, intent=replace(watcher.task.intent, qty=Decimal(15)))
+    caplog.clear()
+    bench.desk.coordinator.close(watcher.claim or "", bench.broker.fill())
+
+    watcher.step()
+
+    said = next(record for record in caplog.records if record.name == "watchers.reporter")
+    assert "its order ended: filled" in said.getMessage()
+    assert "filled 10 of" in said.getMessage()
 
 
 # ---- stolen from

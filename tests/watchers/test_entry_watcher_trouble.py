@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
+from stealer.broker.interface import BrokerBudgetSpent
 from stealer.entry import SETTLE_SECONDS
 from stealer.errors import LedgerSpoiled
+from stealer.evidence import BrokerOrder
 from tests.coordination.desk import Desk
 from tests.watchers.bench import Bench
 from watchers.status import Phase
@@ -173,3 +175,90 @@ def test_a_spoiled_record_that_only_an_order_needs_silences_no_watcher(bench: Be
     waiting = bench.watcher("AAPL", side="sell", limit=102, ticket="t-other")
     with pytest.raises(LedgerSpoiled):
         waiting.step()
+
+
+def test_a_look_up_refused_at_every_poll_is_logged_once_and_so_is_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench.desk.market("AAPL")
+    bench.broker.loses_answers = True
+    watcher = bench.watcher()
+    watcher.step()
+    waits = iter(range(40, 0, -1))
+
+    def refused(client_order_id: str) -> BrokerOrder | None:
+        raise BrokerBudgetSpent(f"look up order {client_order_id}", next(waits))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.broker, "order_by_client_id", refused)
+        caplog.clear()
+        for _ in range(30):
+            watcher.step()
+
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "asking again may help in 40.0 s" in said
+    watcher.step()
+    assert "no answer" in caplog.records[-1].getMessage(), "another trouble is told"
+    bench.broker.loses_answers = False
+    caplog.clear()
+    watcher.step()
+    watcher.step()
+    assert [r.getMessage() for r in caplog.records if r.name == "watchers.repeated"] == [
+        "AAPL: looking up its order is no trouble any more"
+    ]
+
+
+def test_a_refusal_is_given_back_as_soon_as_a_look_up_agrees_and_then_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 429: the POST is refused, and there is no budget for the look-up that must agree."""
+    bench.desk.market("AAPL")
+    bench.broker.refuses = "rate_limited"
+    watcher = bench.watcher()
+
+    def spent(client_order_id: str) -> BrokerOrder | None:
+        raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.broker, "order_by_client_id", spent)
+        for _ in range(3):
+            watcher.step()
+            assert watcher.status.phase is Phase.OPENING
+    assert bench.desk.charged() == 1_000
+
+    watcher.step()
+
+    assert (watcher.status.phase, watcher.status.reason) == (Phase.BLOCKED, "rate_limited")
+    assert (watcher.claim, watcher.status.claim, bench.desk.charged()) == (None, "", 0)
+    assert bench.broker.posts == 1
+    bench.broker.refuses = ""
+    bench.desk.market("AAPL")
+    watcher.step()
+    assert bench.broker.posts == 1, "a pause first, as after any refusal"
+    bench.clock.advance(6)
+    watcher.step()
+    assert (watcher.status.phase, bench.broker.posts) == (Phase.OPEN, 2)
+
+
+def test_a_restarted_watcher_leaves_a_refusal_nobody_looked_up_to_the_keeper(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.desk.market("AAPL")
+    bench.broker.refuses = "rate_limited"
+    crashed = bench.watcher()
+
+    def spent(client_order_id: str) -> BrokerOrder | None:
+        raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.broker, "order_by_client_id", spent)
+        crashed.step()
+    bench.silent(crashed)
+    restarted = bench.watcher()
+
+    for _ in range(3):
+        restarted.step()
+
+    assert bench.desk.charged() == 1_000
+    assert bench.broker.posts == 1

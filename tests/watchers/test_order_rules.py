@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stealer.broker.interface import BrokerNotFound, BrokerUnavailable
 from stealer.evidence import Asset, Placed
 from stealer.model import InvalidIntent
 from stealer.settings import Settings
@@ -73,6 +74,41 @@ def test_even_without_a_session_it_is_said(bench: Bench) -> None:
     bench.desk.client.hdel(bench.desk.keys.ledger, "session")
 
     assert bench.watcher("AAPL", limit=100.001).step() is Phase.IMPOSSIBLE
+
+
+def no_asset(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(symbol: str) -> Asset:
+        raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
+
+    monkeypatch.setattr(broker, "asset", unknown)
+
+
+def test_a_symbol_the_broker_does_not_have_ends_it_with_a_sentence(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_asset(bench.broker, monkeypatch)
+    bench.desk.market("APPL")
+    watcher = bench.watcher("APPL")
+
+    assert watcher.step() is Phase.IMPOSSIBLE
+
+    assert watcher.status.reason == "no_asset"
+    assert "APPL is no asset of the broker" in watcher.status.detail
+    nothing_reserved(bench)
+
+
+def test_a_broker_that_cannot_say_whether_it_has_the_symbol_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another_404(symbol: str) -> Asset:
+        raise BrokerUnavailable(f"read asset {symbol}: 404; is the address right?")
+
+    monkeypatch.setattr(bench.broker, "asset", another_404)
+    bench.desk.market("AAPL")
+    watcher = bench.watcher("AAPL")
+
+    assert watcher.step() is None
+    assert (watcher.status.phase, watcher.status.reason) == (Phase.BLOCKED, "broker")
 
 
 def test_its_last_words_stay_for_operators(bench: Bench) -> None:
@@ -187,7 +223,7 @@ def test_in_extended_hours_a_stock_enters_only_if_asked_for_them(
     ("symbol", "changes", "part"),
     [
         ("BTC/USD", {"time_in_force": "day"}, "crypto takes gtc or ioc"),
-        ("AAPL", {"time_in_force": "ioc"}, "a stock takes day or gtc"),
+        ("AAPL", {"time_in_force": "ioc"}, "stocks are sent as day or gtc only here"),
         ("BTC/USD", {"extended_hours": True}, "at all hours"),
         ("AAPL", {"extended_hours": True, "time_in_force": "gtc"}, "only with time in force day"),
     ],

@@ -194,7 +194,7 @@ def test_a_bad_default_is_said_once() -> None:
         (entry(symbol='"BTC/USD"', side='"sell"'), "cannot be sold short"),
         (entry(symbol='"BTC/USD"', time_in_force='"day"'), "crypto takes gtc or ioc"),
         (entry(symbol='"BTC/USD"', extended_hours="true"), "trades at all hours"),
-        (entry(time_in_force='"ioc"'), "a stock takes day or gtc"),
+        (entry(time_in_force='"ioc"'), "stocks are sent as day or gtc only here"),
         (entry(time_in_force='"gtc"', extended_hours="true"), "only with time in force day"),
         (entry(time_in_force='"gtc"', target_qty="1.5"), "day orders only"),
         (entry(limit_price="1000000", target_qty="1000000"), "above the largest order"),
