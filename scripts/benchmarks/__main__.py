@@ -12,11 +12,15 @@ import click
 
 from scripts.benchmarks import contention, decision, fleet, latency
 from scripts.demonstration.stage import StageError
+from stealer.cli.floats import FiniteRange
 from stealer.embedded import EmbeddedServer, EmbeddedServerError
 
 #: Figures are ratios to a script that writes nothing, so the log is flushed to disk once a second
 #: here: with a flush at each write (redis.conf) the disk would be measured.
 FSYNC = ("--appendfsync", "everysec")
+
+#: How long a part may run: enough for one of its steps, a day at most.
+SECONDS = FiniteRange(0.1, 86400)
 
 
 class _Counts(click.ParamType[list[int]]):
@@ -56,7 +60,9 @@ def main() -> None:
 @click.option(
     "--sizes", type=_Counts(), default="10,1000,100000", show_default=True, help="Open orders."
 )
-@click.option("--seconds", type=float, default=5.0, show_default=True, help="Each contention run.")
+@click.option(
+    "--seconds", type=SECONDS, default=5.0, show_default=True, help="Each contention run."
+)
 @click.option("--processes", type=click.IntRange(1, 64), default=16, show_default=True)
 def decide(
     json_file: Path | None, rounds: int, sizes: list[int], seconds: float, processes: int
@@ -85,7 +91,7 @@ def decide(
 @main.command("fleet")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--watchers", type=click.IntRange(1, 1000), default=100, show_default=True)
-@click.option("--seconds", type=float, default=60.0, show_default=True, help="Of rest, each way.")
+@click.option("--seconds", type=SECONDS, default=60.0, show_default=True, help="Of rest, each way.")
 def rest(json_file: Path | None, watchers: int, seconds: float) -> None:
     """Memory, processor and requests of many waiting watchers, and of as many lone processes."""
     click.echo(f"{watchers} watchers, then {watchers} lone processes ...", err=True)
@@ -101,7 +107,7 @@ def rest(json_file: Path | None, watchers: int, seconds: float) -> None:
 @click.option("--watchers", type=click.IntRange(10, 1000), default=100, show_default=True)
 @click.option(
     "--release-latency",
-    type=click.FloatRange(0, 10),
+    type=FiniteRange(0, 10),
     default=0.0,
     show_default=True,
     help="Seconds that the broker holds a canceled order's funds, and refuses who needs them.",
