@@ -91,6 +91,11 @@ def connect(
     return client
 
 
+def keeper_name(account: str, owner: str) -> str:
+    """What CLIENT LIST calls each connection of a keeper, so that keepers can be told apart."""
+    return f"stealer-keeper/{account}/{owner}"
+
+
 def _check(parts: SplitResult) -> None:
     """What redis-py takes from an address, or passes over, and later fails with or is wrong about.
 

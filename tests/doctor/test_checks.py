@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,9 +17,12 @@ from redis.retry import Retry
 
 from stealer.access import Role
 from stealer.broker.interface import BrokerMalformed, BrokerUnauthorized, MarketClock
+from stealer.connect import connect, keeper_name
+from stealer.coordinator import WorkStealingCoordinator
 from stealer.doctor import Level
 from stealer.model import OrderIntent
 from stealer.replies import StreamHealth
+from stealer.settings import Settings
 from tests.doctor.conftest import Ward
 from tests.keeper.account import AccountBroker
 from tests.security.conftest import Guarded
@@ -215,6 +219,32 @@ def test_the_keeper(ward: Ward) -> None:
     assert "the keeper, lease 300 s" in ward.one("keeper").finding.replace("299", "300")
     ward.client.delete(ward.ledger.keys.keeper)
     ward.bad("keeper", FAILURE, "no keeper")
+
+
+@pytest.mark.parametrize(
+    ("running", "standing_by"),
+    [
+        ([("paper", "the-keeper"), ("paper", "the-keeper")], 0),
+        ([("paper", "the-keeper"), ("other", "b"), ("paper2", "c"), ("other", "b")], 0),
+        ([("paper", "the-keeper"), ("paper", "b"), ("paper", "b"), ("paper", "c")], 2),
+    ],
+)
+def test_who_stands_by_is_another_keeper_of_this_account(
+    ward: Ward, running: list[tuple[str, str]], standing_by: int
+) -> None:
+    """Each keeper has several connections, and others keep other accounts on this server."""
+    ward.ledger.release_lease()
+    WorkStealingCoordinator(ward.client, Settings(**ward.settings), owner="the-keeper").lease(300)
+    with ExitStack() as stack:
+        for account, owner in running:
+            name = keeper_name(account, owner)
+            client = stack.enter_context(connect(Settings(**ward.settings), name=name))
+            client.ping()
+        found = ward.one("keeper")
+    assert found.level is OK
+    assert ("standing by" in found.finding) == bool(standing_by)
+    assert f"; {standing_by} standing by" in found.finding or not standing_by
+    assert bool(found.advice) != bool(standing_by)
 
 
 def test_stale_feeds(ward: Ward) -> None:
