@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import signal
@@ -21,6 +20,7 @@ from scripts.chaos_run.run import perform
 from scripts.chaos_run.scene import Plan
 from scripts.chaos_run.stage import StageError
 from scripts.chaos_run.wire import WireError
+from scripts.json_file import JsonFile, write
 from stealer.cli.floats import FiniteRange
 from stealer.embedded import EmbeddedServerError
 
@@ -49,7 +49,7 @@ def _only(context: click.Context, parameter: click.Parameter, text: str) -> froz
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=JsonFile(),
     help="Write the summary there, for programs.",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Of faults and prices.")
@@ -107,8 +107,7 @@ def main(**options: Any) -> None:
     for run in runs:
         summary.show(console, run)
     console.print("all well" if total["ok"] else "[red]violations: see above[/red]")
-    if options["json_file"]:
-        options["json_file"].write_text(json.dumps(total, indent=2) + "\n")
+    write(options["json_file"], total)
     sys.exit(ALL_WELL if total["ok"] else VIOLATED)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -24,6 +23,7 @@ from scripts.demonstration.duel import Duel
 from scripts.demonstration.market import KEY_ID, SECRET_KEY, Market
 from scripts.demonstration.stage import Stage, StageError
 from scripts.demonstration.summary import sentences, summarise
+from scripts.json_file import JsonFile, write
 from stealer.cli.floats import FiniteRange
 from stealer.cli.operator import Operator
 from stealer.cli.views.forecasts import read_file
@@ -109,7 +109,7 @@ PICTURE_SECONDS, LINE_SECONDS = 0.5, 5.0
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=JsonFile(),
     help="Write the summary there, for programs.",
 )
 @click.option("--keep", is_flag=True, help="Keep the logs and say where they are.")
@@ -138,8 +138,7 @@ def main(**options: Any) -> None:
         else:
             shutil.rmtree(directory, ignore_errors=True)
     print_summary(summary, troubles)
-    if options["json_file"]:
-        options["json_file"].write_text(json.dumps(summary, indent=2) + "\n")
+    write(options["json_file"], summary)
     sys.exit(0 if all_well(summary) and not troubles else 1)
 
 
