@@ -95,6 +95,28 @@ def test_a_server_that_is_down_is_one_finding(ward: Ward) -> None:
     assert {f.check for f in found} >= {"trading", "broker"}
 
 
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.KEEPER, Role.WATCHER])
+def test_on_an_emptied_server_it_loads_nothing_and_says_what_is_missing(
+    ward: Ward, role: Role
+) -> None:
+    admin = ward.guarded.admin
+    admin.flushall()
+    admin.function_flush()
+    ward.client = ward.guarded.client(role)
+
+    found = ward.look()
+
+    assert admin.function_list() == []
+    assert admin.dbsize() == 0
+    assert not any("the check itself failed" in f.finding for f in found)
+    if role is Role.OPERATOR:
+        ward.bad("functions", WARNING, "is not on the server")
+        ward.good("rights")
+        ward.bad("certificate", FAILURE, "it never was")
+    else:
+        ward.bad("rights", FAILURE, "a look loads none: start a keeper")
+
+
 def test_a_replica_is_a_failure(ward: Ward) -> None:
     ward.guarded.admin.replicaof("127.0.0.1", 1)
     try:
