@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 import redis
+from redis.sentinel import MasterNotFoundError
 
 from stealer import keyspace
 from stealer.errors import LedgerMisconfigured, LedgerSpoiled, LedgerUnavailable
@@ -306,6 +307,13 @@ def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | Ledger
         )
     if "unknown command" in lower:
         return LedgerMisconfigured(f"this Redis server lacks a command that is needed ({said})")
+    if isinstance(error, MasterNotFoundError):
+        # It goes on with each Sentinel's connection, as redis-py shows one to programmers.
+        service = said.removeprefix("No master found for ").partition(" : ")[0]
+        return LedgerUnavailable(
+            f"Redis cannot be reached (no Sentinel names a master of {service}); are the "
+            "Sentinels running, REDIS_URL right?"
+        )
     if isinstance(error, kinds.ConnectionError | kinds.TimeoutError | kinds.BusyLoadingError):
         return LedgerUnavailable(
             f"Redis cannot be reached ({said}); is it running, REDIS_URL right?"

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from stealer.cli.app import main
 from stealer.connect import CONNECT_SECONDS, connect
 from stealer.embedded import EmbeddedServer
-from stealer.errors import LedgerMisconfigured
+from stealer.errors import LedgerMisconfigured, LedgerUnavailable
+from stealer.ledger import Ledger
 from stealer.settings import Settings, SettingsError
 from tests.conftest import FAST
 
@@ -99,6 +100,16 @@ def test_an_address_that_cannot_be_used_ends_in_a_sentence_that_hides_its_passwo
     assert result.exit_code == 2, result.output
     assert "REDIS_URL" in result.stderr
     assert "hunter2" not in result.output
+
+
+def test_sentinels_that_do_not_answer_are_said_in_a_sentence() -> None:
+    settings = Settings(redis_url="redis+sentinel://127.0.0.1:1/mymaster")
+    with connect(settings, repeats=0) as client, pytest.raises(LedgerUnavailable) as away:
+        Ledger(client, settings).server()
+    assert str(away.value) == (
+        "Redis cannot be reached (no Sentinel names a master of 'mymaster'); "
+        "are the Sentinels running, REDIS_URL right?"
+    )
 
 
 @pytest.mark.parametrize("url", ["redis://h", "redis://h/", "redis://h/2", "redis://h?db=2"])
