@@ -7,9 +7,10 @@ that waits for ever holds a claim whose deadline passes, so the whole is bounded
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -18,7 +19,7 @@ from redis.sentinel import Sentinel
 
 from stealer.broker.calls import Call, CallBudget
 from stealer.budget import ApiBudget
-from stealer.errors import LedgerMisconfigured
+from stealer.errors import AddressUnusable, LedgerMisconfigured
 from stealer.evidence import BrokerOrder, Quote
 from stealer.settings import Settings
 
@@ -40,6 +41,9 @@ PATIENCE_SECONDS = 1.0
 #: Where a sentinel listens unless its address says otherwise.
 SENTINEL_PORT = 26379
 
+#: A database's number; servers have 16 unless they are told otherwise.
+DATABASE = re.compile("[0-9]{1,5}")
+
 #: Repeats of a lost call, 0.05 to 1 s apart.
 REPEATS = 3
 
@@ -57,7 +61,7 @@ def connect(
     :param name: shown by CLIENT LIST, for operators.
     :param answer_seconds: longer for a client that blocks on purpose.
     :param repeats: of a lost call.
-    :raises LedgerMisconfigured: the address cannot be used.
+    :raises AddressUnusable: REDIS_URL cannot be used. LedgerMisconfigured: a file cannot be read.
     """
     options: dict[str, Any] = {
         "decode_responses": True,
@@ -66,17 +70,71 @@ def connect(
         "driver_info": None,
         "socket_connect_timeout": connect_seconds,
         "socket_timeout": answer_seconds,
-        "socket_keepalive": True,
         "health_check_interval": 30,
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), repeats),
         "retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
     }
     try:
-        if settings.redis_url.startswith("redis+sentinel:"):
-            return _through_sentinel(settings, options)
-        return redis.Redis.from_url(settings.redis_url, **options, **_credentials(settings))
-    except ValueError as error:
-        raise LedgerMisconfigured(f"REDIS_URL {settings.redis_url_shown!r}: {error}") from None
+        parts = urlsplit(settings.redis_url)
+        _check(parts)
+        if parts.scheme != "unix":  # such a socket knows no keep-alive, and needs none
+            options["socket_keepalive"] = True
+        if parts.scheme == "redis+sentinel":
+            client = _through_sentinel(settings, options)
+        else:
+            client = redis.Redis.from_url(settings.redis_url, **options, **_credentials(settings))
+        # A pool makes its first connection at the first command: what it does not take is met here.
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise AddressUnusable(f"REDIS_URL {settings.redis_url_shown!r}: {error}") from None
+    return client
+
+
+def keeper_name(account: str, owner: str) -> str:
+    """What CLIENT LIST calls each connection of a keeper, so that keepers can be told apart."""
+    return f"stealer-keeper/{account}/{owner}"
+
+
+def _check(parts: SplitResult) -> None:
+    """What redis-py takes from an address, or passes over, and later fails with or is wrong about.
+
+    Bounds of time and the server's certificate are not for an address to loosen.
+
+    :raises ValueError: in words that repeat nothing of the address.
+    """
+    asked = parse_qsl(parts.query, keep_blank_values=True)
+    sentinel = parts.scheme == "redis+sentinel"
+    if parts.fragment or (sentinel and asked) or [name for name, _ in asked] not in ([], ["db"]):
+        only = "nothing" if sentinel else "nothing but ?db=NUMBER"
+        raise ValueError(f"{only} may follow (in a password ? is %3F and # is %23)")
+    database = asked[0][1] if asked else "0"
+    if parts.scheme == "unix":
+        if parts.netloc.rpartition("@")[2] or not parts.path.strip("/"):
+            raise ValueError("give the socket's whole path, as in unix:///run/redis.sock")
+        if not unquote(parts.path).isprintable():
+            raise ValueError("the socket's path holds a control character")
+    else:
+        path = parts.path.strip("/")
+        in_path = path.partition("/")[2] if sentinel else path
+        if in_path and asked:
+            raise ValueError("the database is given twice")
+        database = in_path or database
+        _check_hosts(parts)
+    if not DATABASE.fullmatch(database):
+        raise ValueError("the database must be a whole number, as in redis://HOST:6379/0")
+
+
+def _check_hosts(parts: SplitResult) -> None:
+    """:raises ValueError: a name that no resolver takes."""
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        name = unquote(urlsplit(f"//{host}").hostname or "")
+        try:
+            name.encode("idna")
+        except UnicodeError:
+            raise ValueError("no host can have such a name") from None
+        if not name.isprintable():
+            raise ValueError("the host's name holds a control character")
 
 
 def _through_sentinel(settings: Settings, options: dict[str, Any]) -> redis.Redis:

@@ -6,6 +6,8 @@ can act on. Denials of ``acquire`` are decisions, not exceptions.
 
 from __future__ import annotations
 
+from stealer.settings import SettingsError
+
 
 class StealerError(Exception):
     """Base of all errors of this package."""
@@ -21,6 +23,10 @@ class LedgerSpoiled(LedgerUnavailable):
 
 class LedgerMisconfigured(StealerError):
     """Redis answered, but does not allow what is needed (password, rights, scripting)."""
+
+
+class AddressUnusable(LedgerMisconfigured, SettingsError):
+    """REDIS_URL cannot be used, whatever there is at its end: a setting to mend."""
 
 
 class Refused(StealerError):

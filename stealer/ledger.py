@@ -59,7 +59,7 @@ class Ledger:
     """One account's ledger on one Redis connection.
 
     :param owner: who holds the claims made here; new for each process unless given.
-    :param injected_identity: for in-memory test servers, see ``Scripts``.
+    :param injected_identity: for in-memory test servers, see ``Scripts``; :param may_load: too.
     """
 
     def __init__(
@@ -69,12 +69,15 @@ class Ledger:
         *,
         owner: str | None = None,
         injected_identity: bool | None = None,
+        may_load: bool = True,
     ) -> None:
         self.settings = settings or Settings()
         self.client = redis_client
         self.keys = Keyspace(self.settings.account)
         self.owner = owner or default_owner()
-        self._run = Scripts(redis_client, self.settings.account, injected_identity)
+        self._run = Scripts(
+            redis_client, self.settings.account, injected_identity, may_load=may_load
+        )
         self._request_ids = RequestIds()
         self._rights_seen: set[Role] = set()
         self._policy_digest = policy_digest(self.settings.policy())

@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 import redis
+from redis.sentinel import MasterNotFoundError
 
 from stealer import keyspace
 from stealer.errors import LedgerMisconfigured, LedgerSpoiled, LedgerUnavailable
@@ -159,15 +160,25 @@ class Scripts:
     """The verbs of one account on one client, each called in one round trip.
 
     :param injected: identity from a key instead of INFO; None tells by the client's kind.
+    :param may_load: False: a library that is not on the server is not brought there, as whoever
+        only looks must change nothing; verbs run as scripts, if the user may call those.
     """
 
-    def __init__(self, client: redis.Redis, account: str, injected: bool | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        account: str,
+        injected: bool | None = None,
+        *,
+        may_load: bool = True,
+    ) -> None:
         self.client = client
         self.prefix = keyspace.prefix(account)
         if injected is None:
             injected = type(client).__module__.startswith("fakeredis")
         self.injected = injected
         self._functions = not injected
+        self._may_load = may_load
         self._line = line_of(client)
         self._heads: dict[str, bytes] = {}
         self._decodes = bool(client.get_encoder().decode_responses)
@@ -216,6 +227,8 @@ class Scripts:
         except redis.exceptions.ResponseError as error:
             if "function not found" not in str(error).lower():
                 raise
+        if not self._may_load:
+            return self._without_library(name, verb, packed)
         try:
             self.client.function_load(source, replace=True)
         except redis.exceptions.ResponseError as error:
@@ -237,16 +250,17 @@ class Scripts:
         return self.client.fcall(function, 1, self.prefix, packed)
 
     def _without_library(self, name: str, verb: str, packed: str) -> Any:
-        """This user may not load the library; perhaps it may call scripts.
+        """The library may not be loaded; perhaps this user may call scripts.
 
         :raises LedgerUnavailable: neither; the next keeper of this version loads the library.
         """
         try:
             reply = self._call_script(verb, packed)
         except redis.exceptions.NoPermissionError:
+            denied = "this user may not load them" if self._may_load else "a look loads none"
             raise LedgerUnavailable(
-                f"the functions {name} are not on this Redis server, and this user may not load "
-                "them: start a keeper of the same version, which does"
+                f"the functions {name} are not on this Redis server, and {denied}: start a keeper "
+                "of the same version, which does"
             ) from None
         self._functions = False
         return reply
@@ -293,6 +307,13 @@ def translated(error: redis.exceptions.RedisError) -> LedgerUnavailable | Ledger
         )
     if "unknown command" in lower:
         return LedgerMisconfigured(f"this Redis server lacks a command that is needed ({said})")
+    if isinstance(error, MasterNotFoundError):
+        # It goes on with each Sentinel's connection, as redis-py shows one to programmers.
+        service = said.removeprefix("No master found for ").partition(" : ")[0]
+        return LedgerUnavailable(
+            f"Redis cannot be reached (no Sentinel names a master of {service}); are the "
+            "Sentinels running, REDIS_URL right?"
+        )
     if isinstance(error, kinds.ConnectionError | kinds.TimeoutError | kinds.BusyLoadingError):
         return LedgerUnavailable(
             f"Redis cannot be reached ({said}); is it running, REDIS_URL right?"

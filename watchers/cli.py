@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stealer import __version__
+from stealer.cli.floats import FiniteRange
 from stealer.model import (
     OrderIntent,
     decimal_text,
@@ -164,7 +165,7 @@ def open_position(
 @click.argument("plan", type=FILE)
 @click.option(
     "--stop-seconds",
-    type=click.FloatRange(1, 3600),
+    type=FiniteRange(1, 3600),
     help="How long a stop may take before processes are killed.  [default: 20]",
 )
 @click.option(

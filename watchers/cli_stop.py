@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from stealer.cli.context import App, common_options, pass_app
+from stealer.cli.floats import FiniteRange
 from stealer.cli.group import NOT_DONE
 from stealer.cli.operator import Operator
 from stealer.cli.out import Out, printable
@@ -55,7 +56,7 @@ class End:
 @click.argument("targets", nargs=-1, metavar="[NAME|TICKET|FLEET|SYMBOL]...")
 @click.option("--all", "everybody", is_flag=True, help="Every watcher of the account.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--timeout", type=click.FloatRange(1, 3600), default=TIMEOUT_SECONDS,
+@click.option("--timeout", type=FiniteRange(1, 3600), default=TIMEOUT_SECONDS,
               show_default=True, help="Seconds to wait until all have stopped.")  # fmt: skip
 @pass_app
 @click.pass_context

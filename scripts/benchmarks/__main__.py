@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 from pathlib import Path
@@ -12,11 +11,16 @@ import click
 
 from scripts.benchmarks import contention, decision, fleet, latency
 from scripts.demonstration.stage import StageError
+from scripts.json_file import JsonFile, write
+from stealer.cli.floats import FiniteRange
 from stealer.embedded import EmbeddedServer, EmbeddedServerError
 
 #: Figures are ratios to a script that writes nothing, so the log is flushed to disk once a second
 #: here: with a flush at each write (redis.conf) the disk would be measured.
 FSYNC = ("--appendfsync", "everysec")
+
+#: How long a part may run: enough for one of its steps, a day at most.
+SECONDS = FiniteRange(0.1, 86400)
 
 
 class _Counts(click.ParamType[list[int]]):
@@ -51,12 +55,14 @@ def main() -> None:
 
 
 @main.command("decision")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "json_file", type=JsonFile())
 @click.option("--rounds", type=click.IntRange(min=20), default=400, show_default=True)
 @click.option(
     "--sizes", type=_Counts(), default="10,1000,100000", show_default=True, help="Open orders."
 )
-@click.option("--seconds", type=float, default=5.0, show_default=True, help="Each contention run.")
+@click.option(
+    "--seconds", type=SECONDS, default=5.0, show_default=True, help="Each contention run."
+)
 @click.option("--processes", type=click.IntRange(1, 64), default=16, show_default=True)
 def decide(
     json_file: Path | None, rounds: int, sizes: list[int], seconds: float, processes: int
@@ -79,13 +85,13 @@ def decide(
         "latency": alone,
         "contention": contended,
     }
-    _write(json_file, result)
+    write(json_file, result)
 
 
 @main.command("fleet")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "json_file", type=JsonFile())
 @click.option("--watchers", type=click.IntRange(1, 1000), default=100, show_default=True)
-@click.option("--seconds", type=float, default=60.0, show_default=True, help="Of rest, each way.")
+@click.option("--seconds", type=SECONDS, default=60.0, show_default=True, help="Of rest, each way.")
 def rest(json_file: Path | None, watchers: int, seconds: float) -> None:
     """Memory, processor and requests of many waiting watchers, and of as many lone processes."""
     click.echo(f"{watchers} watchers, then {watchers} lone processes ...", err=True)
@@ -93,15 +99,15 @@ def rest(json_file: Path | None, watchers: int, seconds: float) -> None:
         result = fleet.run(Path(directory), watchers, seconds)
     for line in fleet.lines(result):
         click.echo(line)
-    _write(json_file, {"machine": _machine(), **result})
+    write(json_file, {"machine": _machine(), **result})
 
 
 @main.command("latency")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "json_file", type=JsonFile())
 @click.option("--watchers", type=click.IntRange(10, 1000), default=100, show_default=True)
 @click.option(
     "--release-latency",
-    type=click.FloatRange(0, 10),
+    type=FiniteRange(0, 10),
     default=0.0,
     show_default=True,
     help="Seconds that the broker holds a canceled order's funds, and refuses who needs them.",
@@ -113,16 +119,11 @@ def react(json_file: Path | None, watchers: int, release_latency: float) -> None
         result = latency.run(Path(directory), watchers, release_latency)
     for line in latency.lines(result):
         click.echo(line)
-    _write(json_file, {"machine": _machine(), **result})
+    write(json_file, {"machine": _machine(), **result})
 
 
 def _machine() -> dict[str, str]:
     return {"python": platform.python_version(), "system": platform.platform()}
-
-
-def _write(file: Path | None, result: dict[str, Any]) -> None:
-    if file:
-        file.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import shutil
 import signal
 import sys
@@ -22,6 +20,8 @@ from scripts.chaos_run.run import perform
 from scripts.chaos_run.scene import Plan
 from scripts.chaos_run.stage import StageError
 from scripts.chaos_run.wire import WireError
+from scripts.json_file import JsonFile, write
+from stealer.cli.floats import FiniteRange
 from stealer.embedded import EmbeddedServerError
 
 #: Exit statuses, beside click's 2 for bad input.
@@ -41,7 +41,7 @@ def _only(context: click.Context, parameter: click.Parameter, text: str) -> froz
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--minutes",
-    type=click.FloatRange(0.1, 24 * 60),
+    type=FiniteRange(0.1, 24 * 60),
     default=20.0,
     show_default=True,
     help="How long faults are made, all arrangements together.",
@@ -49,7 +49,7 @@ def _only(context: click.Context, parameter: click.Parameter, text: str) -> froz
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=JsonFile(),
     help="Write the summary there, for programs.",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Of faults and prices.")
@@ -57,7 +57,7 @@ def _only(context: click.Context, parameter: click.Parameter, text: str) -> froz
 @click.option("--fleets", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option(
     "--every",
-    type=click.FloatRange(0.1, 3600),
+    type=FiniteRange(0.1, 3600),
     default=2.0,
     show_default=True,
     help="Seconds between two faults.",
@@ -84,9 +84,6 @@ def main(**options: Any) -> None:
     Exit status: 0 all well, 1 a violation or something could not start, 2 bad input.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name in ("minutes", "every"):
-        if math.isnan(options[name]):  # no range excludes it
-            raise click.BadParameter("NaN is not a number", param_hint=f"--{name}")
     chosen = options["topology"]
     topologies = ["single", "sentinel"] if chosen == "both" else [chosen]
     for topology in topologies:
@@ -110,8 +107,7 @@ def main(**options: Any) -> None:
     for run in runs:
         summary.show(console, run)
     console.print("all well" if total["ok"] else "[red]violations: see above[/red]")
-    if options["json_file"]:
-        options["json_file"].write_text(json.dumps(total, indent=2) + "\n")
+    write(options["json_file"], total)
     sys.exit(ALL_WELL if total["ok"] else VIOLATED)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
 import shutil
 import sys
@@ -25,6 +23,8 @@ from scripts.demonstration.duel import Duel
 from scripts.demonstration.market import KEY_ID, SECRET_KEY, Market
 from scripts.demonstration.stage import Stage, StageError
 from scripts.demonstration.summary import sentences, summarise
+from scripts.json_file import JsonFile, write
+from stealer.cli.floats import FiniteRange
 from stealer.cli.operator import Operator
 from stealer.cli.views.forecasts import read_file
 from stealer.connect import connect
@@ -76,7 +76,7 @@ PICTURE_SECONDS, LINE_SECONDS = 0.5, 5.0
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--seconds",
-    type=click.FloatRange(5, 86400),
+    type=FiniteRange(5, 86400),
     default=60.0,
     show_default=True,
     help="How long the competition runs, after the start.",
@@ -84,7 +84,7 @@ PICTURE_SECONDS, LINE_SECONDS = 0.5, 5.0
 @click.option("--seed", type=int, default=7, show_default=True, help="Of the market and its fills.")
 @click.option(
     "--speed",
-    type=click.FloatRange(1, 3600),
+    type=FiniteRange(1, 3600),
     help="Market seconds in a real one; cooldowns and fight windows are scaled with it.  "
     "[default: 120, with bars 180]",
 )
@@ -105,11 +105,11 @@ PICTURE_SECONDS, LINE_SECONDS = 0.5, 5.0
     help="PnL from a file (symbol,strategy,pnl) instead of the baseline's forecast.",
 )
 @click.option("--watchers", type=click.IntRange(2, 36), default=16, show_default=True)
-@click.option("--cash", type=click.FloatRange(1000, 1e8), default=100_000.0, show_default=True)
+@click.option("--cash", type=FiniteRange(1000, 1e8), default=100_000.0, show_default=True)
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=JsonFile(),
     help="Write the summary there, for programs.",
 )
 @click.option("--keep", is_flag=True, help="Keep the logs and say where they are.")
@@ -123,9 +123,6 @@ def main(**options: Any) -> None:
     Exit status: 0 all well, 1 the cap was broken, something leaked or a process died, 2 bad input.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name in ("seconds", "speed", "cash"):
-        if options[name] is not None and math.isnan(options[name]):  # no range excludes it
-            raise click.BadParameter("NaN is not a number", param_hint=f"--{name}")
     options["speed"] = options["speed"] or (BARS_SPEED if options["bars"] else SEEDED_SPEED)
     directory = Path(tempfile.mkdtemp(prefix="stealer-demo-"))
     stage = Stage(directory)
@@ -141,8 +138,7 @@ def main(**options: Any) -> None:
         else:
             shutil.rmtree(directory, ignore_errors=True)
     print_summary(summary, troubles)
-    if options["json_file"]:
-        options["json_file"].write_text(json.dumps(summary, indent=2) + "\n")
+    write(options["json_file"], summary)
     sys.exit(0 if all_well(summary) and not troubles else 1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from scripts.exploration.explorer import Result
 from scripts.exploration.model import checking
 from scripts.exploration.model.configurations import KNOWN, SCOPES
 from scripts.exploration.model.rules import BY_REQUEST, RULES
+from scripts.json_file import JsonFile, write
 
-JSON_FILE = click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+JSON_FILE = click.option("--json", "json_file", type=JsonFile())
 DEPTH = click.IntRange(min=1)
 
 
@@ -98,8 +98,7 @@ def _say(name: str, result: Result, known: str | None) -> None:
 
 
 def _finish(found: dict[str, Any], json_file: Path | None, surprises: int) -> None:
-    if json_file:
-        json_file.write_text(json.dumps(found, indent=2) + "\n")
+    write(json_file, found)
     if surprises:
         raise SystemExit(1)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
+from scripts.json_file import JsonFile, write
 from scripts.simulation import campaign, planted
 from scripts.simulation.scenario import Scenario, draw
 from scripts.simulation.shrink import shrunk
-from scripts.simulation.world import World
+from scripts.simulation.world import Result, World
+
+#: How the names of what is measured over many runs end.
+TIMES = ("seconds", "_minute", "_of_processor")
 
 #: Failures that are printed; all are in the JSON file.
 SHOWN = 20
@@ -32,9 +36,7 @@ SHOWN = 20
     help="The others follow it.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Default: processors.")
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Result file."
-)
+@click.option("--json", "json_file", type=JsonFile(), help="Result file.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Only this one.")
 @click.option("--trace", is_flag=True, help="With --seed: every call, effect and fault.")
 @click.option("--shrink", "smaller", is_flag=True, help="With --seed: the smallest failing run.")
@@ -59,7 +61,9 @@ def main(
         with ExitStack() as stack:
             if bug:
                 stack.enter_context(planted.BUGS[bug].planted())
-            sys.exit(_one(draw(seed), trace=trace, smaller=smaller))
+            result = _one(draw(seed), trace=trace, smaller=smaller)
+        write(json_file, _record(result))
+        sys.exit(1 if result.violations else 0)
     report = campaign.run(
         first_seed,
         seeds,
@@ -69,8 +73,7 @@ def main(
         say=lambda text: click.echo(text, err=True),
     )
     record = report.record()
-    if json_file:
-        json_file.write_text(json.dumps(record, indent=2) + "\n")
+    write(json_file, record)
     for failure in report.failures[:SHOWN]:
         click.echo(
             f"seed {failure['seed']}: invariant {failure['invariant']} at {failure['at']} s: "
@@ -82,12 +85,16 @@ def main(
         f"{record['virtual_hours']} virtual hours, {record['seeds_per_minute']} seeds a minute"
     )
     if report.failures:
-        click.echo(f"replay: scripts/simulate-faults --seed {report.failures[0]['seed']} --trace")
+        planted_bug = f" --bug {bug}" if bug else ""  # without it the seed breaks nothing
+        click.echo(
+            f"replay: scripts/simulate-faults --seed {report.failures[0]['seed']}{planted_bug} "
+            "--trace"
+        )
     sys.exit(1 if report.failures else 0)
 
 
-def _one(scenario: Scenario, *, trace: bool, smaller: bool) -> int:
-    """One seed: its scenario, its trace if asked for, its violations. The exit status."""
+def _one(scenario: Scenario, *, trace: bool, smaller: bool) -> Result:
+    """One seed: its scenario, its trace if asked for, its violations are printed."""
     result = World(scenario, traced=trace and not smaller).run()
     if smaller and result.violations:
         scenario = shrunk(scenario, result.violations[0].invariant)
@@ -108,7 +115,15 @@ def _one(scenario: Scenario, *, trace: bool, smaller: bool) -> int:
     for violation in result.violations:
         click.echo(str(violation))
     click.echo(f"seed {result.seed}: {len(result.violations)} violations, {result.steals} steals")
-    return 1 if result.violations else 0
+    return result
+
+
+def _record(result: Result) -> dict[str, Any]:
+    """One run as the report of many is written, without what only many have."""
+    report = campaign.Report()
+    report.add(result)
+    record = report.record()
+    return {name: said for name, said in record.items() if not name.endswith(TIMES)}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stealer import keyspace
+from stealer.connect import keeper_name
 from stealer.doctor.finding import Finding, failure, fine, warning
 from stealer.doctor.patient import Patient
 from stealer.doctor.server import OPERATOR_ONLY, SKEW
@@ -81,10 +82,13 @@ def keeper(patient: Patient) -> Iterator[Finding]:
         return
     left = int(patient.ledger.read(lambda r: r.pttl(key))) / 1000
     clients = patient.allowed("CLIENT", "LIST") or ""
-    running = str(clients).count("name=stealer-keeper")
-    standby = "" if running > 1 or not clients else "start another on a second host, as a standby"
-    others = f"; {running - 1} standing by" if running > 1 else ""
-    yield fine("keeper", f"{holder}, lease {left:.0f} s{others}", standby)
+    # A keeper has a connection for each of its threads, and keepers of other accounts have theirs.
+    mark = f" name={keeper_name(patient.settings.account, '')}"
+    owners = {name.split(" ", 1)[0] for name in str(clients).split(mark)[1:]}
+    others = len(owners - {holder})
+    standby = "" if others or not clients else "start another on a second host, as a standby"
+    shown = f"; {others} standing by" if others else ""
+    yield fine("keeper", f"{holder}, lease {left:.0f} s{shown}", standby)
 
 
 def feeds(patient: Patient) -> Iterator[Finding]:

@@ -36,11 +36,12 @@ class Patient:
 
     @cached_property
     def ledger(self) -> WorkStealingCoordinator:
-        """The account's ledger.
+        """The account's ledger, as it is: not even our functions are loaded.
 
         :raises LedgerMisconfigured: the address cannot be used.
         """
-        return WorkStealingCoordinator(self.connect(self.settings), self.settings)
+        client = self.connect(self.settings)
+        return WorkStealingCoordinator(client, self.settings, may_load=False)
 
     @cached_property
     def broker(self) -> Broker:

@@ -7,10 +7,17 @@ from functools import partial
 
 from stealer.access import Role
 from stealer.budget import AS_KEEPER
-from stealer.connect import connect, connect_broker, connect_budget, connect_streams
+from stealer.connect import (
+    connect,
+    connect_broker,
+    connect_budget,
+    connect_streams,
+    keeper_name,
+)
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.pace import Pace, slowest
+from stealer.ledger import default_owner
 from stealer.settings import Settings
 from stealer.signals import StopFlag, on_stop
 
@@ -26,8 +33,9 @@ def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, once: bool = 
     :param once: a single pass, for scripts and checks; 1 when another keeper leads.
     :raises LedgerMisconfigured, BrokerMisconfigured: it cannot work as set up.
     """
-    client = connect(settings, name="stealer-keeper")
-    coordinator = WorkStealingCoordinator(client, settings)
+    owner = default_owner()
+    client = connect(settings, name=keeper_name(settings.account, owner))
+    coordinator = WorkStealingCoordinator(client, settings, owner=owner)
     coordinator.require_rights(Role.KEEPER)
     for name, (here, there) in coordinator.policy_drift().items():
         log.warning("policy: %s is %s here but %s for this account", name, here, there)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from decimal import Decimal, InvalidOperation
@@ -35,7 +36,20 @@ def number(text: str | Decimal) -> Decimal:
     return parsed
 
 
-SECONDS = click.FloatRange(min=0)
+class FiniteRange(click.FloatRange):
+    """A range without NaN, which no bound excludes, and without infinity."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number; a usage error for anything else."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+SECONDS = FiniteRange(min=0)
 
 
 @click.command(context_settings={"show_default": True})
@@ -45,7 +59,7 @@ SECONDS = click.FloatRange(min=0)
 @click.option("--seed", type=int, default=_EXCHANGE.seed, help="Seed of market and fills.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     help="Market seconds a real second.",
 )
@@ -99,7 +113,7 @@ SECONDS = click.FloatRange(min=0)
 )
 @click.option(
     "--partial-probability",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=_EXCHANGE.partial_probability,
     help="Chance that a fill is partial.",
 )

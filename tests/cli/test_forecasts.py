@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stealer.cli.views.forecasts import MAX_BYTES
 from tests.cli.conftest import Desk
 
 
@@ -104,6 +105,13 @@ def test_a_file_that_is_no_text_or_is_missing(
     if content is not None:
         file.write_bytes(content)
     assert desk.run("forecasts", "load", str(file)).exit_code == 2
+
+
+@pytest.mark.parametrize("given", ["/dev/zero", "-"])
+def test_a_file_without_end_is_not_read_to_its_end(desk: Desk, given: str) -> None:
+    result = desk.run("forecasts", "load", given, input="a" * (MAX_BYTES + 1))
+    assert result.exit_code == 2
+    assert "larger than 1,000,000 bytes" in result.stderr
 
 
 def test_a_file_may_come_from_a_pipe(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,9 +17,12 @@ from redis.retry import Retry
 
 from stealer.access import Role
 from stealer.broker.interface import BrokerMalformed, BrokerUnauthorized, MarketClock
+from stealer.connect import connect, keeper_name
+from stealer.coordinator import WorkStealingCoordinator
 from stealer.doctor import Level
 from stealer.model import OrderIntent
 from stealer.replies import StreamHealth
+from stealer.settings import Settings
 from tests.doctor.conftest import Ward
 from tests.keeper.account import AccountBroker
 from tests.security.conftest import Guarded
@@ -91,6 +95,28 @@ def test_a_server_that_is_down_is_one_finding(ward: Ward) -> None:
     assert {f.check for f in found} >= {"trading", "broker"}
 
 
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.KEEPER, Role.WATCHER])
+def test_on_an_emptied_server_it_loads_nothing_and_says_what_is_missing(
+    ward: Ward, role: Role
+) -> None:
+    admin = ward.guarded.admin
+    admin.flushall()
+    admin.function_flush()
+    ward.client = ward.guarded.client(role)
+
+    found = ward.look()
+
+    assert admin.function_list() == []
+    assert admin.dbsize() == 0
+    assert not any("the check itself failed" in f.finding for f in found)
+    if role is Role.OPERATOR:
+        ward.bad("functions", WARNING, "is not on the server")
+        ward.good("rights")
+        ward.bad("certificate", FAILURE, "it never was")
+    else:
+        ward.bad("rights", FAILURE, "a look loads none: start a keeper")
+
+
 def test_a_replica_is_a_failure(ward: Ward) -> None:
     ward.guarded.admin.replicaof("127.0.0.1", 1)
     try:
@@ -108,8 +134,6 @@ def test_a_replica_is_a_failure(ward: Ward) -> None:
         ("rediss://10.1.2.3:6379/0", OK, "verified"),
         ("unix:///run/redis.sock", OK, "this host"),
         ("redis://10.1.2.3:6379/0", FAILURE, "not encrypted"),
-        ("rediss://10.1.2.3/0?ssl_cert_reqs=none", FAILURE, "not verified"),
-        ("rediss://10.1.2.3/0?ssl_check_hostname=False", FAILURE, "not verified"),
     ],
 )
 def test_the_wire(ward: Ward, url: str, level: Level, word: str) -> None:
@@ -204,6 +228,32 @@ def test_the_keeper(ward: Ward) -> None:
     assert "the keeper, lease 300 s" in ward.one("keeper").finding.replace("299", "300")
     ward.client.delete(ward.ledger.keys.keeper)
     ward.bad("keeper", FAILURE, "no keeper")
+
+
+@pytest.mark.parametrize(
+    ("running", "standing_by"),
+    [
+        ([("paper", "the-keeper"), ("paper", "the-keeper")], 0),
+        ([("paper", "the-keeper"), ("other", "b"), ("paper2", "c"), ("other", "b")], 0),
+        ([("paper", "the-keeper"), ("paper", "b"), ("paper", "b"), ("paper", "c")], 2),
+    ],
+)
+def test_who_stands_by_is_another_keeper_of_this_account(
+    ward: Ward, running: list[tuple[str, str]], standing_by: int
+) -> None:
+    """Each keeper has several connections, and others keep other accounts on this server."""
+    ward.ledger.release_lease()
+    WorkStealingCoordinator(ward.client, Settings(**ward.settings), owner="the-keeper").lease(300)
+    with ExitStack() as stack:
+        for account, owner in running:
+            name = keeper_name(account, owner)
+            client = stack.enter_context(connect(Settings(**ward.settings), name=name))
+            client.ping()
+        found = ward.one("keeper")
+    assert found.level is OK
+    assert ("standing by" in found.finding) == bool(standing_by)
+    assert f"; {standing_by} standing by" in found.finding or not standing_by
+    assert bool(found.advice) != bool(standing_by)
 
 
 def test_stale_feeds(ward: Ward) -> None:

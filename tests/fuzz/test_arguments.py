@@ -37,6 +37,9 @@ from tests.fuzz.garbage import words
 from watchers.cli import main as watchers
 from watchers.entry_watcher import EntryWatcher
 
+#: click's own types of a float, and what is derived from them.
+FLOAT_TYPES = (type(click.FLOAT), click.FloatRange)
+
 #: What both `--help` pages document.
 EXIT_CODES = {0, 1, 2, 3, 4}
 
@@ -220,6 +223,25 @@ def test_a_value_no_option_takes_is_refused_by_name(
     stem = re.sub(r"[-_]", "", option.opts[0].lower())
     short = stem.removesuffix("seconds").removesuffix("minutes").removeprefix("target")
     assert stem in said or short.removeprefix("forecast") in said, result.stderr
+
+
+FLOATS = [(leaf, option) for leaf, option in TYPED if isinstance(option.type, FLOAT_TYPES)]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("leaf", "option"), FLOATS, ids=[f"{leaf} {option.opts[0]}" for leaf, option in FLOATS]
+)
+def test_no_option_takes_a_number_that_is_none_or_endless(
+    leaf: Leaf, option: click.Option, number: str, client: redis.Redis
+) -> None:
+    root = watchers if leaf.root is watchers else stealer
+    needed = [part for param in leaf.params for part in _good(param)]
+    needed += ["AAPL"] if leaf.path == ("stop",) else []  # or it asks first which
+    result = call(root, [*leaf.path, *needed, f"{option.opts[0]}={number}"], client)
+    check(result, (leaf, option))
+    assert result.exit_code == 2, result.output
+    assert option.opts[0].removeprefix("--") in result.stderr
 
 
 #: Options that take any text, within bounds.

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 
+from stealer.connect import ANSWER_SECONDS, connect
 from stealer.settings import Settings, SettingsError, _specs, file_variables, variables
 from tests.fuzz.effort import effort
 from tests.fuzz.garbage import words
@@ -105,6 +107,36 @@ def test_the_file_of_a_secret_may_hold_anything(variable: str, content: bytes) -
             return
     assert content.strip(), "an empty file is no secret"
     assert PASSWORD not in settings.redis_url_shown + repr(settings)
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> str:
+    """Addresses of Redis, most of them odd in one part or two."""
+    scheme = draw(st.sampled_from(["redis", "rediss", "unix", "redis+sentinel"]))
+    user = draw(st.sampled_from(["", f"u:{PASSWORD}@", f":{PASSWORD}@"]))
+    host = draw(st.one_of(st.sampled_from(["", "h", "h:1", "h1:1,h2", "[::1]", "a..b"]), words))
+    path = draw(st.one_of(st.sampled_from(["", "/", "/0", "/mx/1", "/run/redis.sock"]), words))
+    parser = st.sampled_from([*URL_QUERY_ARGUMENT_PARSERS, "encoding", "retry", "path", "host"])
+    query = draw(st.lists(st.tuples(st.one_of(parser, words), words), max_size=2))
+    asked = "&".join(f"{name}={value}" for name, value in query)
+    return f"{scheme}://{user}{host}{path}" + (f"?{asked}" if asked else "")
+
+
+@effort(600)
+@given(addresses())
+@example("redis://h/0?socket_timeout=nan")
+@example("unix:///run/redis.sock")
+@example("unix:///a%00b")
+def test_any_address_of_redis_makes_a_connection_or_a_sentence(url: str) -> None:
+    """Nothing is contacted: what a connection is made with must only be of use to it."""
+    try:
+        pool = connect(Settings.from_env({"REDIS_URL": url})).connection_pool
+    except SettingsError as error:
+        assert "REDIS_URL" in str(error)
+        assert PASSWORD not in str(error)
+        return
+    pool.connection_class(**pool.connection_kwargs)
+    assert pool.connection_kwargs["socket_timeout"] == ANSWER_SECONDS
 
 
 @effort(200)

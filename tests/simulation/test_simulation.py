@@ -121,12 +121,21 @@ def test_the_command_reports_and_exits_by_what_was_found(tmp_path: Path) -> None
     clean = CliRunner().invoke(main, ["--seeds", "4", "--jobs", "1", "--json", str(target)])
     assert clean.exit_code == 0, clean.output
     assert json.loads(target.read_text())["seeds"] == 4
-    bad = CliRunner().invoke(
-        main, ["--seeds", "60", "--jobs", "1", "--bug", "cancel-request-frees", "--stop"]
-    )
+    planted_bug = ["--bug", "cancel-request-frees", "--stop", "--json", str(target)]
+    bad = CliRunner().invoke(main, ["--seeds", "60", "--jobs", "1", *planted_bug])
     assert bad.exit_code == 1
     assert "invariant" in bad.output
-    assert "--trace" in bad.output
+    seed = json.loads(target.read_text())["failures"][0]["seed"]
+    assert f"--seed {seed} --bug cancel-request-frees --trace" in bad.output
+
+
+def test_one_seed_is_written_as_many_are(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    shown = CliRunner().invoke(main, ["--seed", "7", "--json", str(target)])
+    assert shown.exit_code == 0, shown.output
+    written = json.loads(target.read_text())
+    assert (written["seeds"], written["violations"], written["failures"]) == (1, 0, [])
+    assert written["calls"]["acquire"] > 0
 
 
 def test_a_replay_prints_the_scenario_and_every_call() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from stealer.cli.context import App, common_options, pass_app
 from stealer.cli.out import Column, printable
 from stealer.cli.views.forecasts import (
     DEFAULT_STRATEGY,
+    MAX_BYTES,
     BadFile,
     Entry,
     Forecast,
@@ -88,15 +90,12 @@ def set_(app: App, symbol: str, pnl_value: str, strategy: str, ttl: str) -> None
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @pass_app
 def load(app: App, file: Path) -> None:
-    """Publish a CSV or JSON FILE (- is stdin): symbol,strategy,pnl[,ttl].
+    """Publish a CSV or JSON FILE (- is stdin) of at most 1 MB: symbol,strategy,pnl[,ttl].
 
     The whole file is checked first; nothing is published from a file with an error in it.
     """
     name = "stdin" if str(file) == "-" else str(file)
-    try:
-        data = sys.stdin.buffer.read() if name == "stdin" else file.read_bytes()
-    except OSError as error:
-        raise click.UsageError(f"{name}: {error.strerror or error}") from None
+    data = _content(file, name)
     try:
         entries = read_file(name, data, app.ledger.classify)
     except BadFile as error:
@@ -112,6 +111,18 @@ def load(app: App, file: Path) -> None:
         app.out.json({"published": entries})
     else:
         app.out.show(f"{plural(len(entries), 'forecast')} published from {name}.")
+
+
+def _content(file: Path, name: str) -> bytes:
+    """What *file* holds, up to a bound. Raises click.UsageError."""
+    try:
+        with nullcontext(sys.stdin.buffer) if name == "stdin" else file.open("rb") as source:
+            data = source.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise click.UsageError(f"{name}: {error.strerror or error}") from None
+    if len(data) > MAX_BYTES:
+        raise click.UsageError(f"{name}: is larger than {MAX_BYTES:,} bytes")
+    return data
 
 
 def _say_problems(app: App, error: BadFile) -> None:

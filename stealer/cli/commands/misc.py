@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stealer.cli.context import App, common_options, log_format_option, pass_app
+from stealer.cli.floats import FiniteRange
 from stealer.printable import log_to_stderr
 
 
@@ -17,7 +18,7 @@ from stealer.printable import log_to_stderr
 @common_options(json=False)
 @click.option(
     "--poll-seconds",
-    type=click.FloatRange(0.05, 3600),
+    type=FiniteRange(0.05, 3600),
     help="Seconds between two readings of the account.  [default: the keeper's own]",
 )
 @click.option("--once", is_flag=True, help="One round, then end.")

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stealer.cli.context import App, common_options, pass_app
+from stealer.cli.floats import FiniteRange
 from stealer.cli.out import Column, Out, printable
 from stealer.cli.views.account import Account, ApiWindow, Pool, account
 from stealer.cli.words import dollars, money, plural, pnl, span
@@ -23,7 +24,7 @@ BAR, WIDE_BAR, WIDE = 16, 40, 110
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.2, 3600),
+    type=FiniteRange(0.2, 3600),
     default=2.0,
     show_default=True,
     help="Seconds between refreshes.",

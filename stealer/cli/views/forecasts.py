@@ -45,6 +45,10 @@ class Forecast:
     expires_seconds: float | None
 
 
+#: The largest file, in bytes: tens of thousands of forecasts.
+MAX_BYTES = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One forecast of a file; ``ttl`` in seconds, 0 for ever."""
