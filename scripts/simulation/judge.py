@@ -186,7 +186,12 @@ class Judge:
             self.found(2, f"{len(same)} live orders in one slot: {', '.join(same)}")
 
     def on_delete(self, sender: str, order: Order) -> None:
-        """A DELETE arrived: who cancels another's order has a recorded cause."""
+        """A DELETE of the product arrived: who cancels another's order has a recorded cause.
+
+        People and operators go to the venue itself, so whatever comes here is the product's.
+        """
+        if not order.ours:
+            self.found(3, f"{sender} cancels {order.client_id}, which is foreign")
         if not order.ours or sender == order.sender or not self.world.server_up:
             return
         claim = self._hash(f"claim:{order.client_id}")

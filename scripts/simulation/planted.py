@@ -18,9 +18,11 @@ from stealer.entry import Ending, Entries, EntryResult
 from stealer.evidence import AccountSnapshot, BrokerOrder
 from stealer.keeper.certification import Certifier
 from stealer.keeper.keeper import Keeper
+from stealer.keeper.reconcile import Reconciler
 from stealer.keeper.sweep import Sweeper
 from stealer.ledger import Ledger
 from stealer.model import State
+from stealer.order_ids import is_ours
 from stealer.publishing import PublishingLedger
 
 
@@ -126,6 +128,16 @@ def _orphan_without_evict(original: Any) -> Any:
             self._broker.cancel(claim.order_id)
 
     return orphan
+
+
+def _cancel_foreign(original: Any) -> Any:
+    def mend(self: Reconciler, orders: Any, claims: Any, **listable: Any) -> Any:
+        for order in orders:
+            if not is_ours(order.client_order_id, self._coordinator.settings.account):
+                self._broker.cancel(order.id)
+        return original(self, orders, claims, **listable)
+
+    return mend
 
 
 def _positions_first(original: Any) -> Any:
@@ -293,6 +305,12 @@ BUGS: dict[str, Bug] = {
         Sweeper,
         "_orphan",
         _orphan_without_evict,
+    ),
+    "foreign-touched": _python(
+        "the keeper cancels orders that are not ours",
+        Reconciler,
+        "mend",
+        _cancel_foreign,
     ),
     "steals-after-loss": _python(
         "certification after a loss of memory allows steals at once",

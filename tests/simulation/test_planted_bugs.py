@@ -26,6 +26,7 @@ FIRST_SEEDS: dict[str, int] = {
     "close-frees-fills": 12,
     "close-twice": 139,
     "evicting-is-a-victim": 1,
+    "foreign-touched": 8,
     "heir-paid-twice": 1,
     "launch-before-victims-end": 0,
     "near-fill-not-protected": 0,
