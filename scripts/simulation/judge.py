@@ -55,6 +55,8 @@ class Judge:
         self._worth: dict[str, float] = {}
         self._cooling: dict[str, int] = {}
         self._bars: dict[tuple[str, str], int] = {}
+        self._pairs: dict[frozenset[str], list[int]] = {}
+        self._fights: dict[frozenset[str], int] = {}
         self._lost_at: int | None = None
         self._no_steals_until = 0
         self._steals_since_loss: set[str] = set()
@@ -124,6 +126,8 @@ class Judge:
             self._worth[thief_id] = self._worth.get(thief_id, 0.0) + max(float(worth), 0.0)
         if self._worth[thief_id] > 0 and pnl <= self._worth[thief_id] * 1.1 - 1e-9:
             self.found(3, f"{thief_id} of PnL {pnl} stole {self._worth[thief_id]} together")
+        for symbol in {victim[1] for victim in victims}:
+            self._judge_fight(frozenset((thief.get("symbol", ""), symbol)))
         self._judge_cover(thief_id, thief)
         entries = [e for e in self._stream() if e.get("steal") == steal_id]
         if len(entries) != 1:
@@ -152,6 +156,19 @@ class Judge:
         self._victims.add(claim_id)
         self._cooling[symbol] = now
         self._bars[symbol, pair[0]] = now
+
+    def _judge_fight(self, pair: frozenset[str]) -> None:
+        """Two that steal from each other too often are kept apart for a while."""
+        now, settings = self.world.kernel.now, self.world.settings
+        slack = SLACK_MS * 1000
+        if now < self._fights.get(pair, 0):
+            self.found(7, f"{' and '.join(sorted(pair))} steal although they are in a fight")
+        window = int(settings.fight_window_seconds * 1e6) - slack
+        times = [*(at for at in self._pairs.get(pair, ()) if now - at <= window), now]
+        self._pairs[pair] = times
+        if len(times) > settings.fight_threshold:
+            self.counts["fights"] += 1
+            self._fights[pair] = now + int(settings.fight_cooldown_seconds * 1e6) - slack
 
     def _judge_cover(self, thief_id: str, thief: dict[str, str]) -> None:
         """What its victims hold covers what the thief lacks."""
@@ -215,6 +232,8 @@ class Judge:
             self._lost_at = self.world.kernel.now  # else there was no steal to be forgotten
         self._evicting = self.world.runtime.table()
         self._steals_since_loss.clear()
+        self._pairs.clear()  # fights are forgotten with the rest (docs/failures.md)
+        self._fights.clear()
         self._requests.clear()
 
     def _on_certify(self) -> None:

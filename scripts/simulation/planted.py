@@ -270,6 +270,10 @@ BUGS: dict[str, Bug] = {
         "a victim may steal back at once",
         ("include/protection.lua", "      and 'steal_back' or nil", "      and nil or nil"),
     ),
+    "no-fight": _lua(
+        "two symbols that steal from each other again and again are never parted",
+        ("include/protection.lua", "if remembered_of(c).fighting then return 'fight' end", ""),
+    ),
     "evicting-is-a-victim": _lua(
         "an order that is being canceled can be stolen again",
         ("include/record.lua", "redis.call('ZREM', K.open, v.id)", ""),

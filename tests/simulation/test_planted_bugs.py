@@ -34,6 +34,7 @@ FIRST_SEEDS: dict[str, int] = {
     "no-earmark": 1,
     "no-cooldown": 361,
     "no-fence": 0,
+    "no-fight": 220,
     "no-identity": 2,
     "orphan-without-cause": 30,
     "probe-not-protected": 64,
