@@ -145,6 +145,8 @@ class Judge:
             self.found(3, f"PnL {pnl} does not beat {worth} of {claim_id}")
         if victim.get("mode") == "probe" or victim.get("forced") == "1":
             self.found(3, f"{claim_id} is a probe or forced")
+        if not self.world.session_open:
+            self._judge_out_of_hours(claim_id, victim)
         away = self._distance(victim)
         if away is None or away <= settings.protection_pct - 1e-9:
             self.found(3, f"{claim_id} was {away} from its limit")
@@ -156,6 +158,18 @@ class Judge:
         self._victims.add(claim_id)
         self._cooling[symbol] = now
         self._bars[symbol, pair[0]] = now
+
+    def _judge_out_of_hours(self, claim_id: str, victim: dict[str, str]) -> None:
+        """While the stock market is closed no stock is a victim, nor one of the best crypto."""
+        if victim.get("crypto") != "1":
+            self.found(3, f"{claim_id} is a victim while its market is closed")
+            return
+        entry = self._entry("forecasts:crypto")
+        ranked = sorted(((pnl, member) for member, pnl in entry.map.items()), reverse=True)
+        first = ranked[: self.world.settings.crypto_out_of_hours_force_count]
+        member = f"{victim['symbol']}|{victim['strategy']}"
+        if self._hash("ledger").get("session") and member in {name for _, name in first}:
+            self.found(3, f"{claim_id} is forced by its rank while the stock market is closed")
 
     def _judge_fight(self, pair: frozenset[str]) -> None:
         """Two that steal from each other too often are kept apart for a while."""

@@ -288,6 +288,18 @@ BUGS: dict[str, Bug] = {
         "probes can be stolen from",
         ("include/protection.lua", "return c.mode == 'probe' and 'probe'", "return false"),
     ),
+    "forced-by-rank-not-protected": _lua(
+        "the best crypto while the stock market is closed can be stolen from",
+        (
+            "include/protection.lua",
+            "is_forced(c.symbol, c.strategy, c.crypto, c.forced) and 'force_immediate'",
+            "c.forced == '1' and 'force_immediate'",
+        ),
+    ),
+    "closed-market-not-protected": _lua(
+        "stocks can be stolen from while their market is closed",
+        ("include/protection.lua", "and not session_open() and 'market_closed'", "and nil"),
+    ),
     "near-fill-not-protected": _lua(
         "orders near their limit can be stolen from",
         (

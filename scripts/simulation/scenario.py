@@ -86,6 +86,7 @@ class Scenario:
     """One run, but for the order in which things happen, which the same seed decides.
 
     :param market: unix seconds at the market when the run begins.
+    :param forced_by_rank: how many of the best crypto are forced while the stock market is closed.
     :param certified: the ledger is certified from the start.
     """
 
@@ -96,6 +97,7 @@ class Scenario:
     strict: bool
     lag_us: int
     market: float
+    forced_by_rank: int
     certified: bool
     active_seconds: float
     plan: tuple[Fault, ...]
@@ -136,12 +138,21 @@ def draw(seed: int) -> Scenario:
         strict=rng.random() < 0.3,
         lag_us=int(rng.choice((0.0, 0.3, 1.2)) * 1e6),
         market=market,
+        forced_by_rank=_forced_by_rank(seed, market),
         certified=rng.random() < 0.75,
         active_seconds=ACTIVE_SECONDS,
         plan=(*faults.draw(rng, names, keepers, ACTIVE_SECONDS), *scene),
     )
     fights = any(fault.kind == "overtake" for fault in scene)
     return _with_two_rivals(scenario) if fights else scenario
+
+
+def _forced_by_rank(seed: int, market: float) -> int:
+    """Two now and then: who steals from the very best is better, so that one alone is safe anyway.
+
+    Drawn apart, and only where it is of consequence.
+    """
+    return 2 if market != NOON and Random(f"{seed}/rank").random() < 0.5 else 1
 
 
 def _with_two_rivals(scenario: Scenario) -> Scenario:

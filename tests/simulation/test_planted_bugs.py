@@ -26,6 +26,8 @@ FIRST_SEEDS: dict[str, int] = {
     "close-frees-fills": 12,
     "close-twice": 139,
     "evicting-is-a-victim": 1,
+    "closed-market-not-protected": 509,
+    "forced-by-rank-not-protected": 76,
     "foreign-touched": 8,
     "heir-paid-twice": 1,
     "launch-before-victims-end": 0,
