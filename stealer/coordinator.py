@@ -162,7 +162,8 @@ class WorkStealingCoordinator(PublishingLedger):
 
         Closing what is closed already frees nothing and is no error.
 
-        :param why: for the audit, when a rule says so and not the broker alone.
+        :param why: for the audit, when a rule says so and not the broker alone; of a canceled order
+            it is kept only if the claim is open, so that we have not asked for it.
         :raises ValueError: *order* can still fill; only terminal evidence frees a charge.
         """
         if not order.is_terminal:

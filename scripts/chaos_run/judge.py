@@ -99,26 +99,47 @@ def doubled_slots(happenings: Iterable[Happening]) -> list[Finding]:
     return found
 
 
-def uncaused_cancels(
+@dataclass(frozen=True, slots=True)
+class Cancels:
+    """What became of the question why orders were canceled; each of them is in one number."""
+
+    judged: int
+    excused: int
+    findings: list[Finding]
+
+
+def judged_cancels(
     happenings: Iterable[Happening],
     causes: Mapping[str, str],
     memory_losses: Sequence[tuple[float, float]],
-) -> list[Finding]:
+) -> Cancels:
     """Orders canceled for which the ledger never gave a reason.
 
-    A reason may have been lost with the ledger's memory, so an order that lived in one of
-    *memory_losses* (begin and end, unix seconds) is left out.
+    A reason may have been lost with the ledger's memory, so an order without one that lived in one
+    of *memory_losses* (begin and end, unix seconds) is excused.
     """
     began: dict[str, float] = {}
+    judged = excused = 0
     found = []
     for event in happenings:
         began.setdefault(event.order_id, event.at)
-        if event.status != "canceled" or event.event != "canceled" or event.claim in causes:
+        if event.status != "canceled" or event.event != "canceled":
             continue
-        if any(began[event.order_id] < end and begin < event.at for begin, end in memory_losses):
+        lost = any(began[event.order_id] < end and begin < event.at for begin, end in memory_losses)
+        if event.claim not in causes and lost:
+            excused += 1
             continue
-        found.append(Finding("cancel without cause", f"{event.slot}: {event.claim}"))
-    return found
+        judged += 1
+        if event.claim not in causes:
+            found.append(Finding("cancel without cause", f"{event.slot}: {event.claim}"))
+    return Cancels(judged, excused, found)
+
+
+def crashed(tracebacks: Mapping[str, int]) -> list[Finding]:
+    """Exceptions that nobody caught or meant to show, by the process whose log has them."""
+    return [
+        Finding("traceback", f"{name}: {count} in its log") for name, count in tracebacks.items()
+    ]
 
 
 def leaks(end: LedgerEnd, report: Mapping[str, Any], ours: Sequence[str]) -> list[Finding]:

@@ -101,6 +101,10 @@ def progress(scene: Scene, left: float) -> str:
     return "the broker does not answer"
 
 
+def _cancels(scene: Scene) -> judge.Cancels:
+    return judge.judged_cancels(scene.witness.happenings, scene.witness.causes, scene.blind)
+
+
 def verdict(scene: Scene, found: list[Seat], flushed: drills.Flush) -> list[Finding]:
     """Everything that must not be, and is."""
     scene.witness.listen()
@@ -108,7 +112,7 @@ def verdict(scene: Scene, found: list[Seat], flushed: drills.Flush) -> list[Find
     report, happenings = scene.broker.report(), scene.witness.happenings
     findings = judge.broken_caps(report)
     findings += judge.reused_ids(happenings, report) + judge.doubled_slots(happenings)
-    findings += judge.uncaused_cancels(happenings, scene.witness.causes, scene.blind)
+    findings += _cancels(scene).findings + judge.crashed(scene.stage.crashes())
     findings += judge.idle(found)
     if scene.witness.lost_events:
         findings.append(Finding("log", f"{scene.witness.lost_events} events were not seen"))
@@ -140,6 +144,7 @@ def summarise(
     leaked = 0
     with suppress(StealerError, redis.RedisError):
         leaked = drills.ledger_end(scene).charged["total"]
+    canceled = _cancels(scene)
     causes = Counter(cause.split(" ")[0] for cause in scene.witness.causes.values())
     return {
         "topology": plan.topology,
@@ -160,6 +165,8 @@ def summarise(
         "sold_by_hand": scene.market.sold,
         "steals": len(scene.witness.steals),
         "cancel_causes": dict(causes),
+        "cancels_judged": canceled.judged,
+        "cancels_excused": canceled.excused,
         "audit": dict(scene.witness.audit),
         "cap_violations": report["cap_violations"],
         "cap_violation_details": report["cap_violation_details"],

@@ -21,6 +21,8 @@ def show(console: Console, run: dict[str, Any]) -> None:
         "orders opened, fills, cancels": f"{run['orders']}, {run['fills']}, {run['cancels']}",
         "steals": str(run["steals"]),
         "why orders were canceled": _counts(run["cancel_causes"]),
+        "cancels asked for a cause": f"{run['cancels_judged']} judged, "
+        f"{run['cancels_excused']} excused by lost memory",
         "cap violations": f"{run['cap_violations']} (highest use {_ratios(run)})",
         "duplicate orders": str(run["duplicate_orders"]),
         "leaked": f"{run['leaked_micro']} micro-dollars",

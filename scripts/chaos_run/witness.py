@@ -21,7 +21,7 @@ from stealer.order_ids import decode, is_ours
 PAGE = 1000
 
 #: Audit entries that say nothing of why an order was canceled.
-NO_CAUSE = frozenset({"rebuild", "mend", "adopt", "halt", "resume"})
+NO_CAUSE = frozenset({"rebuild", "mend", "adopt", "halt", "resume", "close"})
 
 #: Events after which an order can never fill again.
 TERMINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})

@@ -71,10 +71,13 @@ class Report:
             "orders": self.orders,
             "steals": self.steals,
             "seeds_with_steals": self.seeds_with_steals,
+            "fights": self.counts["fights"],
             "faults_injected": sum(self.injected.values()),
             "faults": dict(sorted(self.injected.items())),
             "decisions": dict(sorted(decided.items())),
-            "calls": {k: n for k, n in sorted(self.counts.items()) if ":" not in k},
+            "calls": {
+                k: n for k, n in sorted(self.counts.items()) if ":" not in k and k != "fights"
+            },
             "failures": self.failures,
         }
 

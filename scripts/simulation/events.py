@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from scripts.simulation.faults import Fault
@@ -15,6 +16,12 @@ CHECKPOINT_US = 300_000
 
 #: Between two tries of an operator to resume trading.
 RESUME_US = 1_000_000
+
+#: Between two forecasts of those that overtake each other.
+OVERTAKE_US = 1_000_000
+
+#: What is forecast meanwhile and where the market stands, as a fraction of the limit.
+THIEF, VICTIM = (12.0, 0.0028), (1.0, 0.0045)
 
 LOSSY = frozenset({"redis_lossy_restart", "failover"})
 
@@ -161,6 +168,23 @@ def _forecast(world: Any, fault: Fault) -> None:
         _quietly(lambda: world.operator.publish_forecast(entry.symbol, "maxdiff", pnl))
 
 
+def _overtake(world: Any, fault: Fault) -> None:
+    """Whoever has no order is worth more than who has one, and the market lets it steal."""
+    until = world.kernel.now + int(fault.size * 1e6)
+
+    def turn() -> None:
+        if not world.faulty or world.kernel.now >= until:
+            return
+        live = {o.symbol for o in world.venue.orders.values() if o.ours and o.live}
+        for entry in world.entries.values():
+            pnl, away = VICTIM if entry.symbol in live else THIEF
+            world.set_quote(entry, away)
+            _quietly(partial(world.operator.publish_forecast, entry.symbol, "maxdiff", pnl))
+        world.kernel.after(OVERTAKE_US, turn)
+
+    turn()
+
+
 def _foreign_order(world: Any, fault: Fault) -> None:
     entry = world.entries.get(fault.target)
     if entry is None:
@@ -290,6 +314,7 @@ _HANDLERS: dict[str, Callable[[Any, Fault], None]] = {
     "stale_account": _stale,
     "equity_drop": _equity,
     "forecast_flip": _forecast,
+    "overtake": _overtake,
     "cancels_stick": _cancels_stick,
     "foreign_order": _foreign_order,
     "foreign_waits": _foreign_waits,

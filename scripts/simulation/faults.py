@@ -51,7 +51,7 @@ EVENTS = {
 }  # fmt: skip
 
 #: Moments of the scenes, see ``scene``; never drawn by chance.
-SCENE_EVENTS = ("cancels_stick", "exits_wait", "foreign_waits")
+SCENE_EVENTS = ("cancels_stick", "exits_wait", "foreign_waits", "overtake")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,8 @@ def scene(
     give up while their victims live. A person's orders wait until every decision that may not have
     seen them is forgotten, then fill. Copies of snapshots arrive when later ones have absorbed
     fills that they do not show, and nobody has sold what was bought. Cancels end in a partial fill,
-    and the ends are reported twice.
+    and the ends are reported twice. Two symbols overtake each other until they are in a fight
+    (``scenario`` leaves only these two).
     """
     kind, plan = rng.random(), list[Fault]()
     if kind < 0.08:
@@ -150,6 +151,8 @@ def scene(
             for nth in (1, 2):
                 plan.append(Fault("cancel_partial", name, "broker:cancel", nth))
                 plan.append(Fault("duplicate", name, "close", nth))
+    elif kind < 0.33:
+        plan.append(Fault("overtake", at=1.0, size=seconds * 3))
     return plan
 
 

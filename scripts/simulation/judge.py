@@ -55,6 +55,8 @@ class Judge:
         self._worth: dict[str, float] = {}
         self._cooling: dict[str, int] = {}
         self._bars: dict[tuple[str, str], int] = {}
+        self._pairs: dict[frozenset[str], list[int]] = {}
+        self._fights: dict[frozenset[str], int] = {}
         self._lost_at: int | None = None
         self._no_steals_until = 0
         self._steals_since_loss: set[str] = set()
@@ -124,6 +126,8 @@ class Judge:
             self._worth[thief_id] = self._worth.get(thief_id, 0.0) + max(float(worth), 0.0)
         if self._worth[thief_id] > 0 and pnl <= self._worth[thief_id] * 1.1 - 1e-9:
             self.found(3, f"{thief_id} of PnL {pnl} stole {self._worth[thief_id]} together")
+        for symbol in {victim[1] for victim in victims}:
+            self._judge_fight(frozenset((thief.get("symbol", ""), symbol)))
         self._judge_cover(thief_id, thief)
         entries = [e for e in self._stream() if e.get("steal") == steal_id]
         if len(entries) != 1:
@@ -141,6 +145,8 @@ class Judge:
             self.found(3, f"PnL {pnl} does not beat {worth} of {claim_id}")
         if victim.get("mode") == "probe" or victim.get("forced") == "1":
             self.found(3, f"{claim_id} is a probe or forced")
+        if not self.world.session_open:
+            self._judge_out_of_hours(claim_id, victim)
         away = self._distance(victim)
         if away is None or away <= settings.protection_pct - 1e-9:
             self.found(3, f"{claim_id} was {away} from its limit")
@@ -152,6 +158,31 @@ class Judge:
         self._victims.add(claim_id)
         self._cooling[symbol] = now
         self._bars[symbol, pair[0]] = now
+
+    def _judge_out_of_hours(self, claim_id: str, victim: dict[str, str]) -> None:
+        """While the stock market is closed no stock is a victim, nor one of the best crypto."""
+        if victim.get("crypto") != "1":
+            self.found(3, f"{claim_id} is a victim while its market is closed")
+            return
+        entry = self._entry("forecasts:crypto")
+        ranked = sorted(((pnl, member) for member, pnl in entry.map.items()), reverse=True)
+        first = ranked[: self.world.settings.crypto_out_of_hours_force_count]
+        member = f"{victim['symbol']}|{victim['strategy']}"
+        if self._hash("ledger").get("session") and member in {name for _, name in first}:
+            self.found(3, f"{claim_id} is forced by its rank while the stock market is closed")
+
+    def _judge_fight(self, pair: frozenset[str]) -> None:
+        """Two that steal from each other too often are kept apart for a while."""
+        now, settings = self.world.kernel.now, self.world.settings
+        slack = SLACK_MS * 1000
+        if now < self._fights.get(pair, 0):
+            self.found(7, f"{' and '.join(sorted(pair))} steal although they are in a fight")
+        window = int(settings.fight_window_seconds * 1e6) - slack
+        times = [*(at for at in self._pairs.get(pair, ()) if now - at <= window), now]
+        self._pairs[pair] = times
+        if len(times) > settings.fight_threshold:
+            self.counts["fights"] += 1
+            self._fights[pair] = now + int(settings.fight_cooldown_seconds * 1e6) - slack
 
     def _judge_cover(self, thief_id: str, thief: dict[str, str]) -> None:
         """What its victims hold covers what the thief lacks."""
@@ -186,7 +217,12 @@ class Judge:
             self.found(2, f"{len(same)} live orders in one slot: {', '.join(same)}")
 
     def on_delete(self, sender: str, order: Order) -> None:
-        """A DELETE arrived: who cancels another's order has a recorded cause."""
+        """A DELETE of the product arrived: who cancels another's order has a recorded cause.
+
+        People and operators go to the venue itself, so whatever comes here is the product's.
+        """
+        if not order.ours:
+            self.found(3, f"{sender} cancels {order.client_id}, which is foreign")
         if not order.ours or sender == order.sender or not self.world.server_up:
             return
         claim = self._hash(f"claim:{order.client_id}")
@@ -210,6 +246,8 @@ class Judge:
             self._lost_at = self.world.kernel.now  # else there was no steal to be forgotten
         self._evicting = self.world.runtime.table()
         self._steals_since_loss.clear()
+        self._pairs.clear()  # fights are forgotten with the rest (docs/failures.md)
+        self._fights.clear()
         self._requests.clear()
 
     def _on_certify(self) -> None:

@@ -18,9 +18,11 @@ from stealer.entry import Ending, Entries, EntryResult
 from stealer.evidence import AccountSnapshot, BrokerOrder
 from stealer.keeper.certification import Certifier
 from stealer.keeper.keeper import Keeper
+from stealer.keeper.reconcile import Reconciler
 from stealer.keeper.sweep import Sweeper
 from stealer.ledger import Ledger
 from stealer.model import State
+from stealer.order_ids import is_ours
 from stealer.publishing import PublishingLedger
 
 
@@ -126,6 +128,16 @@ def _orphan_without_evict(original: Any) -> Any:
             self._broker.cancel(claim.order_id)
 
     return orphan
+
+
+def _cancel_foreign(original: Any) -> Any:
+    def mend(self: Reconciler, orders: Any, claims: Any, **listable: Any) -> Any:
+        for order in orders:
+            if not is_ours(order.client_order_id, self._coordinator.settings.account):
+                self._broker.cancel(order.id)
+        return original(self, orders, claims, **listable)
+
+    return mend
 
 
 def _positions_first(original: Any) -> Any:
@@ -258,6 +270,10 @@ BUGS: dict[str, Bug] = {
         "a victim may steal back at once",
         ("include/protection.lua", "      and 'steal_back' or nil", "      and nil or nil"),
     ),
+    "no-fight": _lua(
+        "two symbols that steal from each other again and again are never parted",
+        ("include/protection.lua", "if remembered_of(c).fighting then return 'fight' end", ""),
+    ),
     "evicting-is-a-victim": _lua(
         "an order that is being canceled can be stolen again",
         ("include/record.lua", "redis.call('ZREM', K.open, v.id)", ""),
@@ -271,6 +287,18 @@ BUGS: dict[str, Bug] = {
     "probe-not-protected": _lua(
         "probes can be stolen from",
         ("include/protection.lua", "return c.mode == 'probe' and 'probe'", "return false"),
+    ),
+    "forced-by-rank-not-protected": _lua(
+        "the best crypto while the stock market is closed can be stolen from",
+        (
+            "include/protection.lua",
+            "is_forced(c.symbol, c.strategy, c.crypto, c.forced) and 'force_immediate'",
+            "c.forced == '1' and 'force_immediate'",
+        ),
+    ),
+    "closed-market-not-protected": _lua(
+        "stocks can be stolen from while their market is closed",
+        ("include/protection.lua", "and not session_open() and 'market_closed'", "and nil"),
     ),
     "near-fill-not-protected": _lua(
         "orders near their limit can be stolen from",
@@ -293,6 +321,12 @@ BUGS: dict[str, Bug] = {
         Sweeper,
         "_orphan",
         _orphan_without_evict,
+    ),
+    "foreign-touched": _python(
+        "the keeper cancels orders that are not ours",
+        Reconciler,
+        "mend",
+        _cancel_foreign,
     ),
     "steals-after-loss": _python(
         "certification after a loss of memory allows steals at once",

@@ -26,8 +26,9 @@ CLOSING = datetime(2024, 1, 3, 20, 59, 45, tzinfo=UTC).timestamp()
 #: Forecasts, in dollars: most of them differ by more than a steal needs.
 PNLS = (-0.5, 0.3, 0.6, 1.0, 1.05, 2.0, 4.0, 8.0, 12.0)
 
-#: Seconds in which faults happen.
+#: Seconds in which faults happen; a fight takes three steals, a cooldown apart.
 ACTIVE_SECONDS = 30.0
+FIGHT_SECONDS = 75.0
 
 
 class SimulatedSettings(Settings):
@@ -85,6 +86,7 @@ class Scenario:
     """One run, but for the order in which things happen, which the same seed decides.
 
     :param market: unix seconds at the market when the run begins.
+    :param forced_by_rank: how many of the best crypto are forced while the stock market is closed.
     :param certified: the ledger is certified from the start.
     """
 
@@ -95,6 +97,7 @@ class Scenario:
     strict: bool
     lag_us: int
     market: float
+    forced_by_rank: int
     certified: bool
     active_seconds: float
     plan: tuple[Fault, ...]
@@ -127,7 +130,7 @@ def draw(seed: int) -> Scenario:
     # Drawn apart, so that the seeds without a scene are what they would be without scenes.
     scene = faults.scene(Random(f"{seed}/scene"), names, keepers, ACTIVE_SECONDS)
     market = rng.choices((NOON, SATURDAY, OPENING, CLOSING), (86, 6, 4, 4))[0]
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         entries=entries,
         keepers=keepers,
@@ -135,9 +138,34 @@ def draw(seed: int) -> Scenario:
         strict=rng.random() < 0.3,
         lag_us=int(rng.choice((0.0, 0.3, 1.2)) * 1e6),
         market=market,
+        forced_by_rank=_forced_by_rank(seed, market),
         certified=rng.random() < 0.75,
         active_seconds=ACTIVE_SECONDS,
         plan=(*faults.draw(rng, names, keepers, ACTIVE_SECONDS), *scene),
+    )
+    fights = any(fault.kind == "overtake" for fault in scene)
+    return _with_two_rivals(scenario) if fights else scenario
+
+
+def _forced_by_rank(seed: int, market: float) -> int:
+    """Two now and then: who steals from the very best is better, so that one alone is safe anyway.
+
+    Drawn apart, and only where it is of consequence.
+    """
+    return 2 if market != NOON and Random(f"{seed}/rank").random() < 0.5 else 1
+
+
+def _with_two_rivals(scenario: Scenario) -> Scenario:
+    """The same with two watchers of one pool, and room for only one of them."""
+    for entry in scenario.entries[2:]:
+        scenario = scenario.without(entry.name)
+    rivals = tuple(
+        replace(entry, symbol=symbol, crypto=True, mode="normal", forced=False)
+        for entry, symbol in zip(scenario.entries, CRYPTO[:2], strict=True)
+    )
+    costs = sorted(e.qty * e.limit for e in rivals)
+    return replace(
+        scenario, entries=rivals, equity=costs[1] + costs[0] // 2, active_seconds=FIGHT_SECONDS
     )
 
 

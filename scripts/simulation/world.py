@@ -68,7 +68,10 @@ class World:
         self.trace: list[str] = []
         self.kernel = kernel = Kernel(scenario.seed)
         self.market_epoch = scenario.market
-        self.settings = settings(lambda: scenario.market + kernel.seconds)
+        self.settings = settings(
+            lambda: scenario.market + kernel.seconds,
+            crypto_out_of_hours_force_count=scenario.forced_by_rank,
+        )
         self.prefix = f"stealer:{{{self.settings.account}}}"
         self.runtime = runtime()
         self.rng = Random(f"{scenario.seed}/world")

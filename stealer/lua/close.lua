@@ -7,7 +7,7 @@ the claim's ticket. By anyone; safe to repeat.
 
 KEYS 1 account prefix
 ARGV claim, order id, terminal status, filled qty, filled micro-dollars at the worst price, why, for
-     an end that the broker did not state ('' otherwise)
+     an end that the broker did not state, or that we did not ask for ('' otherwise)
 Reply {'closed', freed, an heir was paid (0|1)}; {'gone'|'wrong_state:reserved'|'uncertified'} ]]
 --@include prelude
 --@include identity
@@ -48,7 +48,9 @@ else
 end
 save_ledger()
 count('closed:' .. status)
-if (why or '') ~= '' then audit('close', id, 'keeper', why) end
+-- Canceled without an eviction is true only of an open claim, whatever the caller saw before.
+local ours = status == 'canceled' and c.state ~= 'open'
+if (why or '') ~= '' and not ours then audit('close', id, 'keeper', why) end
 wake(c.slot)
 if heir_slot then wake(heir_slot) end
 if (c.ticket or '') ~= '' and filled > c.filled then wake('exit|' .. c.ticket) end

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.chaos_run import judge
 from scripts.chaos_run.judge import Finding, LedgerEnd, Seat
-from scripts.chaos_run.witness import Happening, happening
+from scripts.chaos_run.witness import Happening, Witness, happening
 
 ID = "mx_paper_1a204f072530000058e7e5a_nn_p8.00_d1"
 
@@ -40,7 +40,8 @@ def test_an_ordinary_log_has_no_findings() -> None:
     assert judge.broken_caps(report()) == []
     assert judge.reused_ids(ORDINARY, report()) == []
     assert judge.doubled_slots(ORDINARY) == []
-    assert judge.uncaused_cancels(ORDINARY, {"id of 1": "stolen BTCUSD"}, []) == []
+    assert judge.judged_cancels(ORDINARY, {"id of 1": "stolen BTCUSD"}, []).findings == []
+    assert judge.crashed({}) == []
 
 
 def test_every_cap_violation_counts_also_those_the_broker_did_not_list() -> None:
@@ -73,11 +74,37 @@ def test_two_live_orders_of_one_slot_are_a_duplicate_until_the_first_is_over() -
 
 def test_a_cancel_needs_a_reason_unless_the_memory_of_it_was_lost() -> None:
     log = [event("1", "new", 10), event("1", "canceled", 20)]
-    assert kinds(judge.uncaused_cancels(log, {}, [])) == ["cancel without cause"]
-    assert judge.uncaused_cancels(log, {"id of 1": "stop"}, []) == []
-    assert judge.uncaused_cancels(log, {}, [(15, 16)]) == []
-    assert judge.uncaused_cancels(log, {}, [(15, float("inf"))]) == []
-    assert len(judge.uncaused_cancels(log, {}, [(0, 9), (21, 30)])) == 1
+    assert kinds(judge.judged_cancels(log, {}, []).findings) == ["cancel without cause"]
+    assert judge.judged_cancels(log, {"id of 1": "stop"}, []).findings == []
+    assert judge.judged_cancels(log, {}, [(15, 16)]).findings == []
+    assert judge.judged_cancels(log, {}, [(15, float("inf"))]).findings == []
+    assert len(judge.judged_cancels(log, {}, [(0, 9), (21, 30)]).findings) == 1
+
+
+def test_it_is_told_how_many_cancels_were_judged_and_how_many_excused() -> None:
+    log = [
+        *(event("1", "new", 10), event("1", "canceled", 20)),  # lived in the blind time
+        *(event("2", "new", 10), event("2", "canceled", 20)),  # the same, with a reason
+        *(event("3", "new", 30), event("3", "canceled", 40)),  # without a reason
+        *(event("4", "new", 30), event("4", "filled", 40)),
+    ]
+    seen = judge.judged_cancels(log, {"id of 2": "stop"}, [(15, 16)])
+    assert (seen.judged, seen.excused, len(seen.findings)) == (2, 1, 1)
+
+
+def test_that_the_ledger_was_mended_afterwards_is_no_reason_for_a_cancel() -> None:
+    nothing: Any = None
+    witness = Witness(nothing, nothing, "paper")
+    witness._note("audit", "1-0", {"what": "close", "claim": ID})
+    witness._note("audit", "2-0", {"what": "condemn", "claim": "another"})
+    assert witness.causes == {"another": "condemn"}
+
+
+def test_a_traceback_in_any_log_is_a_finding() -> None:
+    found = judge.crashed({"keeper-1": 2, "fleet-2": 1})
+    assert kinds(found) == ["traceback"] * 2
+    assert "keeper-1" in found[0].text
+    assert "2" in found[0].text
 
 
 def test_nothing_may_be_left_when_all_has_ended() -> None:

@@ -38,6 +38,9 @@ def test_half_a_minute_of_faults_breaks_nothing(tmp_path: Path) -> None:
     assert sum(run["actions"].values()) >= 10
     assert run["orders"] > 10
     assert (run["cap_violations"], run["leaked_micro"], run["duplicate_orders"]) == (0, 0, 0)
+    assert run["cancels_judged"] > 0
+    assert run["cancels_judged"] + run["cancels_excused"] <= run["cancels"]
+    assert run["tracebacks"] == {}
     assert run["flush_drill"]["live_before"] == 10
     assert (run["flush_drill"]["lost"], run["flush_drill"]["doubled"]) == (0, 0)
     assert run["recoveries"]["keeper killed -> another leads"]["count"] >= 1

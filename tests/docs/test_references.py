@@ -14,6 +14,7 @@ from stealer.simulated_alpaca.routes_sim import ROUTES
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
+COLUMNS = ["failure", "what happens", "who finishes it", "how long", "test", "status"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -34,6 +35,22 @@ def test_every_test_named_in_the_table_of_failures_exists() -> None:
             missing.append(f"{file}::{name}")
     assert named > 30
     assert not missing
+
+
+def failures() -> list[list[str]]:
+    """The cells of each row of the tables of failures."""
+    text = (ROOT / "docs" / "failures.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [row for row in rows if len(row) == len(COLUMNS) and row != COLUMNS]
+
+
+def test_every_row_of_the_tables_of_failures_names_a_test_or_says_why_not() -> None:
+    rows = failures()
+    assert len(rows) > 60
+    bare = [row[0] for row in rows if not re.search(r"::test_\w+`|^- \(.+ .+\)", row[4])]
+    assert not bare
+    first = [row[0] for row in rows if re.match(r"`::", row[4])]
+    assert not first, "a row names the file of its first test"
 
 
 def test_every_setting_is_in_the_readme() -> None:

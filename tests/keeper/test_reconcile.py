@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from stealer.broker.interface import BrokerUnavailable
-from stealer.evidence import CancelResult
+from stealer.evidence import BrokerOrder, CancelResult
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.reconcile import LOOKUPS_A_PASS
 from stealer.model import Claim, State
@@ -131,6 +131,45 @@ def test_a_claim_whose_order_ended_is_closed_and_its_capacity_free(
     assert broker.lookups == [claim.id]
     assert desk.state(claim) == "gone"
     assert desk.charged() == 0
+
+
+def closes(desk: Desk) -> list[dict[str, str]]:
+    return [f for _, f in desk.client.xrange(desk.keys.audit) if f["what"] == "close"]
+
+
+def test_an_order_that_was_canceled_without_an_eviction_is_closed_with_an_audit_entry(
+    desk: Desk, keeper: Keeper, broker: AccountBroker
+) -> None:
+    claim = opened(desk, broker)
+    broker.end()
+
+    keeper.run_once()
+
+    (entry,) = closes(desk)
+    assert (entry["claim"], entry["who"]) == (claim.id, "keeper")
+    assert "canceled without an eviction" in entry["why"]
+
+
+def test_ends_that_we_asked_for_and_fills_are_closed_without_an_audit_entry(
+    desk: Desk, keeper: Keeper, broker: AccountBroker
+) -> None:
+    evicted, filled = opened(desk, broker), opened(desk, broker, "MSFT")
+    broker.execute(filled.id)
+    broker.end()
+    # Evicted when the list has been compared already: the claim's state as it is now decides.
+    read = broker.order_by_client_id
+
+    def evicting_first(client_order_id: str) -> BrokerOrder | None:
+        if client_order_id == evicted.id:
+            desk.coordinator.evict(evicted, "stopping")
+        return read(client_order_id)
+
+    broker.order_by_client_id = evicting_first  # type: ignore[method-assign]
+    keeper.run_once()
+
+    assert desk.state(evicted) == "gone"
+    assert desk.state(filled) in ("closed", "gone")
+    assert closes(desk) == []
 
 
 def test_a_launching_claim_whose_order_shows_is_confirmed(

@@ -71,6 +71,13 @@ def test_every_kind_of_fault_can_be_drawn() -> None:
     assert drawn == known
 
 
+def test_two_that_overtake_each_other_again_and_again_come_to_a_fight() -> None:
+    result = World(draw(356)).run()
+    assert result.violations == []
+    assert result.counts["fights"] >= 1  # by the judge's count
+    assert result.counts["decided:fight"] >= 1  # by the product's
+
+
 def quiet_scenario(seed: int = 3) -> Scenario:
     """A scenario without faults, with a ledger that is certified from the start."""
     return replace(draw(seed), plan=(), certified=True, keepers=("k1",))
