@@ -5,10 +5,13 @@ Whatever a command cannot do becomes a line on stderr and an exit code here, in 
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,6 +21,9 @@ from stealer.printable import printable
 
 #: Exit codes, as `stealer --help` documents them.
 DONE, NOT_DONE, BAD_INPUT, NO_REDIS, NO_BROKER = range(5)
+
+#: What a stdout says that takes no more: a full disk or quota, a broken device.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class LazyGroup(click.Group):
@@ -70,9 +76,41 @@ class LazyGroup(click.Group):
                 raise
             fail(ctx, *found, program=self.program)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click does it, but an answer that cannot be written ends in a sentence, too."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            # A pipe that nobody reads is click's business; all other errors here are defects.
+            expected = NO_ROOM if sys.stdout else {errno.EBADF}
+            if error.filename is not None or error.errno not in expected:
+                raise
+            with suppress(OSError):  # perhaps there is no room for this either
+                why = f"the answer cannot be written: {error.strerror}"
+                click.echo(f"{self.program}: {why}", err=True)
+            _drop_output()
+            sys.exit(NOT_DONE)
+
     def _table(self) -> list[tuple[str, str]]:
         here = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
         return [*here, *((name, text) for name, (_, _, text) in self.lazy.items())]
+
+
+def _fails(stream: TextIO) -> bool:
+    """Whether what is still to be written there cannot be."""
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _drop_output() -> None:
+    """What cannot be written goes nowhere: Python's end would fail with it once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and _fails(stream):
+            os.dup2(nowhere, stream.fileno())
 
 
 def explain(error: Exception) -> tuple[int, str] | None:

@@ -5,7 +5,9 @@ A pipe gets neither colours nor lines, and nothing is cut off there.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -76,7 +78,8 @@ class Out:
     ) -> None:
         self.as_json = as_json
         self.program = program
-        self.terminal = sys.stdout.isatty()
+        # There is none when a shell has closed it; what needs none must run nevertheless.
+        self.terminal = sys.stdout is not None and sys.stdout.isatty()
         self.color = color
         reconfigure = getattr(sys.stdout, "reconfigure", None)
         if reconfigure is not None:  # an ASCII terminal shows "?" for a bar, and no traceback
@@ -93,12 +96,14 @@ class Out:
         return self.console.width
 
     def json(self, value: Any, *, line: bool = False) -> None:
-        """*value* as JSON, on one line or over many."""
+        """*value* as JSON, on one line or over many. Raises OSError: nobody can read it."""
+        _require_output()
         text = json.dumps(plain(value), indent=None if line else 2, ensure_ascii=False)
         click.echo(printable_json(text))
 
     def show(self, *parts: RenderableType) -> None:
-        """Tables and sentences. Text is never read as rich's markup."""
+        """Tables and sentences. Text is never read as rich's markup. Raises OSError as json."""
+        _require_output()
         for part in parts:
             shown = Text(printable(part)) if isinstance(part, str) else part
             if self.terminal:
@@ -133,6 +138,15 @@ class Out:
         for row in rows:
             table.add_row(*(_text(row[i]) for i in shown))
         return Group(Text(title, style="bold"), table) if title else table
+
+
+def _require_output() -> None:
+    """click and rich are silent where there is no stdout: a program would take that for an answer.
+
+    :raises OSError:
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def _text(cell: str | Text) -> Text:
