@@ -149,7 +149,7 @@ class Entries:
             self.on_step(f"stealing from {', '.join(stolen)}")
         give_up_at = started + self.coordinator.settings.reserve_seconds
         try:
-            funded = self._fund(claim, decision, give_up_at)
+            funded = self._fund(claim, decision, started, give_up_at)
             if isinstance(funded, EntryResult):
                 return funded
             if self.should_stop():
@@ -200,8 +200,15 @@ class Entries:
 
     # ---- funding
 
-    def _fund(self, claim: Claim, decision: Decision, give_up_at: float) -> Claim | EntryResult:
-        """Cancel victims and carry their ends to the ledger until the claim is fully funded."""
+    def _fund(
+        self, claim: Claim, decision: Decision, decided_at: float, give_up_at: float
+    ) -> Claim | EntryResult:
+        """Cancel victims and carry their ends to the ledger until the claim is fully funded.
+
+        A decision is acted on for as long as a launch is trusted. Who was stopped for longer asks
+        again first: meanwhile the ledger may have been rebuilt, and the victim be nobody's.
+        """
+        trust = self.coordinator.settings.trust_seconds
         if decision.outcome is Verdict.GRANTED and not decision.inherits:
             return claim  # from what was free; launch looks once more
         asked: dict[str, float] = {}
@@ -210,7 +217,10 @@ class Entries:
             # Who is woken asks the ledger first: the keeper's stream has told it of a victim's
             # end, and a look-up of our own takes a request and some milliseconds.
             for victim in () if woken else decision.victims:
+                if self.monotonic() - decided_at > trust:
+                    break
                 self._end_victim(victim, asked)
+            decided_at = self.monotonic()
             decision = self.coordinator.topup(claim)
             if decision.outcome is Verdict.GRANTED and decision.claim:
                 return decision.claim

@@ -33,6 +33,7 @@ class ScriptedBroker(FakeBroker):
         self.while_connecting: Callable[[], object] = lambda: None
         #: Run after a POST was answered.
         self.after_post: Callable[[], object] = lambda: None
+        self.after_cancel: Callable[[], object] = lambda: None
 
     def submit(self, order: NewOrder, guard: Guard | None = None) -> SubmitResult:
         self.while_connecting()
@@ -60,6 +61,7 @@ class ScriptedBroker(FakeBroker):
     def cancel(self, order_id: str) -> CancelResult:
         self._answer()
         self.cancels.append(order_id)
+        self.after_cancel()
         for order in self.live():
             if order.id == order_id:
                 self._end(order)

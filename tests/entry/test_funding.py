@@ -82,6 +82,23 @@ def test_a_pending_cancel_pays_nobody_until_the_order_is_over(stage: Stage) -> N
     stage.assert_charged(THIEF_USD)
 
 
+def test_a_thief_that_was_stopped_between_two_cancels_asks_the_ledger_first(stage: Stage) -> None:
+    first, second = stage.rest("MSFT", usd=7_500), stage.rest("TSLA", pnl=1.5, usd=7_500)
+    stage.desk.market("NVDA")
+    stage.rest("NVDA", pnl=99.0, usd=5_000)
+    stage.broker.on_cancel = "nothing"
+
+    def stopped_while_the_ledger_is_lost() -> None:
+        stage.broker.after_cancel = lambda: None
+        stage.clock.advance(stage.desk.settings.trust_seconds + 1)
+        stage.desk.client.flushall()
+
+    stage.broker.after_cancel = stopped_while_the_ledger_is_lost
+
+    assert stage.steal(pnl=50.0).ending is Ending.DENIED
+    assert stage.broker.cancels == [f"id-{first.id}"], f"{second.symbol} is nobody's victim now"
+
+
 def test_who_is_woken_asks_the_ledger_before_the_broker(stage: Stage) -> None:
     victim = stage.rest("MSFT")
     stage.broker.on_cancel = "nothing"
