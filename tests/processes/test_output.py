@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 from stealer.embedded import EmbeddedServer
 
@@ -16,6 +17,13 @@ pytestmark = [pytest.mark.processes, pytest.mark.real_server]
 #: What answers in tables, in JSON, by itself, and before there is a command.
 COMMANDS = ("stealer status", "stealer status --json", "stealer version", "stealer --help",
             "watchers list", "watchers --help")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _empty(redis_server: EmbeddedServer) -> None:
+    """The server is shared with tests that leave it as they like."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
 
 
 def ended(command: str, to: str, server: EmbeddedServer) -> subprocess.CompletedProcess[str]:
