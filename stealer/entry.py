@@ -216,8 +216,10 @@ class Entries:
         while True:
             # Who is woken asks the ledger first: the keeper's stream has told it of a victim's
             # end, and a look-up of our own takes a request and some milliseconds.
+            stale = False
             for victim in () if woken else decision.victims:
-                if self.monotonic() - decided_at > trust:
+                stale = self.monotonic() - decided_at > trust
+                if stale:
                     break
                 self._end_victim(victim, asked)
             decided_at = self.monotonic()
@@ -234,7 +236,7 @@ class Entries:
                 waiting = ", ".join(victim.symbol for victim in decision.victims)
                 return EntryResult(Ending.DENIED, "late", f"{waiting} did not end in time")
             woken_before, woken = woken, False
-            if all(victim.id in asked for victim in decision.victims):
+            if not stale and all(victim.id in asked for victim in decision.victims):
                 woken = self.coordinator.wait(claim.slot, pause) and not woken_before
                 pause = min(pause * 2, LONGEST_LOOK_SECONDS)
 

@@ -99,6 +99,22 @@ def test_a_thief_that_was_stopped_between_two_cancels_asks_the_ledger_first(stag
     assert stage.broker.cancels == [f"id-{first.id}"], f"{second.symbol} is nobody's victim now"
 
 
+def test_a_thief_that_always_waits_longer_than_its_trust_looks_at_the_broker_all_the_same(
+    stage: Stage,
+) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.on_cancel = "nothing"
+
+    def slow_while_only_the_broker_knows() -> None:
+        stage.clock.advance(stage.desk.settings.trust_seconds + 1)
+        stage.broker.on_cancel = "ends"
+        stage.broker.cancel(f"id-{victim.id}")
+
+    stage.meanwhile = slow_while_only_the_broker_knows
+
+    assert stage.steal().ending is Ending.OPEN
+
+
 def test_who_is_woken_asks_the_ledger_before_the_broker(stage: Stage) -> None:
     victim = stage.rest("MSFT")
     stage.broker.on_cancel = "nothing"
