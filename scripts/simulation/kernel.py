@@ -73,6 +73,7 @@ class Process:
         self.lives = 0
         self.alive = False
         self.paused_until = 0
+        self._is_held = False  # it was to go on while it was stopped
         #: When the fence's timer ends this process; 0 while it is not armed.
         self.fence_at = 0
         self._greenlet: greenlet | None = None
@@ -95,6 +96,7 @@ class Process:
         self._ended = ended
         self.lives += 1
         self.alive, self.paused_until, self.fence_at = True, 0, 0
+        self._is_held = False
         self._greenlet = greenlet(live)
         self._wake_in(0)
 
@@ -106,7 +108,8 @@ class Process:
     def _resume(self, ticket: int) -> None:
         if not self.alive or ticket != self._ticket or self._greenlet is None:
             return
-        if self.paused_until > self.kernel.now:
+        self._is_held = self.paused_until > self.kernel.now
+        if self._is_held:
             self._wake_in(self.paused_until - self.kernel.now)
             return
         self.kernel.switches += 1
@@ -131,6 +134,12 @@ class Process:
     def pause(self, us: int) -> None:
         """Stopped, as by SIGSTOP, for so long."""
         self.paused_until = max(self.paused_until, self.kernel.now + us)
+
+    def go_on(self) -> None:
+        """As by SIGCONT: what is stopped for longer goes on now."""
+        self.paused_until = min(self.paused_until, self.kernel.now)
+        if self._is_held:
+            self._wake_in(0)
 
     # ---- what the product's code is given
 

@@ -154,6 +154,8 @@ class World:
             return
         self.mark("watchers are told to stop")
         self.stopping = True
+        for process in self.processes.values():
+            process.go_on()
         if self._until(self._all_ended, STOP_SECONDS, self._tell_leaks):
             self.judge.judge_records()
 

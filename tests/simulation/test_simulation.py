@@ -199,6 +199,24 @@ def test_a_paused_process_goes_on_later_and_a_dead_one_never() -> None:
     assert ends == [False]
 
 
+@pytest.mark.parametrize("sleeps_for", [1.0, 20.0])
+def test_a_process_that_is_stopped_for_long_can_be_told_to_go_on(sleeps_for: float) -> None:
+    kernel, seen = Kernel(1), list[float]()
+
+    def body(process: Process) -> None:
+        process.sleep(sleeps_for)
+        seen.append(kernel.seconds)
+
+    process = Process(kernel, "a", 1)
+    process.start(body, lambda by_itself: None)
+    kernel.run(500_000)
+    process.pause(90_000_000)
+    kernel.run(9_500_000)
+    process.go_on()
+    kernel.run(20_000_000)
+    assert seen == [max(10.0, sleeps_for)], "at once, unless it sleeps by itself"
+
+
 def test_the_fence_kills_a_process_that_was_stopped_in_it() -> None:
     kernel, seen, ends = Kernel(1), list[str](), list[bool]()
 
