@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from stealer import order_rules, replies
 from stealer.costs import worst_price
-from stealer.errors import Refused, raise_for
+from stealer.errors import ClaimGone, raise_for
 from stealer.evidence import BrokerOrder
 from stealer.listed import ListedOrder, listed_order
 from stealer.model import (
@@ -149,12 +149,9 @@ class WorkStealingCoordinator(PublishingLedger):
 
         :raises ClaimGone: the ledger does not know it: its owner must cancel its own order.
         """
-        claim = self.known(claim, "confirm")
-        filled = self._filled(claim, order)
-        reply = self._run(
-            "confirm", claim.id, order.id, decimal_text(order.filled_qty), min(filled, claim.need)
-        )
-        raise_for(reply[0], "confirm", claim.id)
+        id_, filled = self._filled(claim, order, "confirm")
+        reply = self._run("confirm", id_, order.id, decimal_text(order.filled_qty), filled)
+        raise_for(reply[0], "confirm", id_)
         return State(reply[0])
 
     def close(self, claim_id: Claim | str, order: BrokerOrder, why: str = "") -> int:
@@ -169,23 +166,15 @@ class WorkStealingCoordinator(PublishingLedger):
         if not order.is_terminal:
             raise ValueError(f"close {order.client_order_id}: {order.status} is not terminal")
         try:
-            claim = self.known(claim_id, "close")
-        except Refused as error:
-            if error.code == "gone":
-                return 0
-            raise
+            id_, filled = self._filled(claim_id, order, "close")
+        except ClaimGone:
+            return 0
         reply = self._run(
-            "close",
-            claim.id,
-            order.id,
-            order.status,
-            decimal_text(order.filled_qty),
-            self._filled(claim, order),
-            why,
+            "close", id_, order.id, order.status, decimal_text(order.filled_qty), filled, why
         )
         if reply[0] == "gone":
             return 0
-        raise_for(reply[0], "close", claim.id)
+        raise_for(reply[0], "close", id_)
         return int(reply[1])
 
     def mend(self, order: BrokerOrder, term: int) -> bool:
@@ -432,12 +421,18 @@ class WorkStealingCoordinator(PublishingLedger):
         raise_for(reply[0], "record_steal")
         return bool(reply[0] == "recorded" and reply[1] == "1")
 
-    @staticmethod
-    def _filled(claim: Claim, order: BrokerOrder) -> int:
-        """What was filled, at the worst price, in micro-dollars; all of it is the whole need."""
+    def _filled(self, claim: Claim | str, order: BrokerOrder, verb: str) -> tuple[str, int]:
+        """The claim's id, and what was filled, at the worst price, in micro-dollars; all of it is
+        the whole need. A claim is read only for its price: thieves wait for ends without fills.
+
+        :raises ClaimGone: there is no claim, and something was filled.
+        """
+        if not order.filled_qty:
+            return claim.id if isinstance(claim, Claim) else claim, 0
+        claim = self.known(claim, verb)
         if order.filled_qty >= claim.qty:
-            return claim.need
-        return micro_dollars(order.filled_qty, claim.unit_cost)
+            return claim.id, claim.need
+        return claim.id, min(micro_dollars(order.filled_qty, claim.unit_cost), claim.need)
 
     def _end(self, verb: str, claim: Claim, *arguments: str | int) -> None:
         reply = self._run(verb, claim.id, *arguments)
