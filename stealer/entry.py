@@ -31,8 +31,8 @@ from stealer.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at a victim whose cancel was requested: first and longest.
-FIRST_LOOK_SECONDS = 0.1
+#: Seconds between two looks at an order whose cancel was requested: first and longest.
+FIRST_LOOK_SECONDS = 0.2
 LONGEST_LOOK_SECONDS = 1.0
 
 #: Seconds after which a DELETE that had no effect is sent again.
@@ -246,17 +246,20 @@ class Entries:
         return EntryResult(Ending.DENIED, "stopped", "it was told to stop")
 
     def _end_victim(self, victim: Victim, asked: dict[str, float]) -> None:
-        """Request the cancel (again after a while) and close the claim if its order is over.
+        """Request the cancel (again after a while) or close the claim if its order is over.
 
-        A broker that does not answer is no reason to stop: the keeper repeats the DELETE, and the
-        deadline bounds the wait.
+        Just after a cancel was accepted a look would find it pending, and cost a request; the
+        keeper's stream tells its end. A broker that does not answer is no reason to stop: the
+        keeper repeats the DELETE, and the deadline bounds the wait.
         """
         try:
             now = self.monotonic()
             if now - asked.get(victim.id, -REPEAT_CANCEL_SECONDS) >= REPEAT_CANCEL_SECONDS:
                 asked[victim.id] = now
                 if victim.order_id:
-                    self.broker.cancel(victim.order_id)
+                    result = self.broker.cancel(victim.order_id)
+                    if result.outcome is Outcome.CONFIRMED:
+                        return
             self.settle(victim.id)
         except BrokerError as error:
             log.warning("victim %s: %s", victim.symbol, error)

@@ -115,6 +115,26 @@ def test_a_thief_that_always_waits_longer_than_its_trust_looks_at_the_broker_all
     assert stage.steal().ending is Ending.OPEN
 
 
+def test_a_victim_whose_cancel_was_just_accepted_is_not_looked_up(stage: Stage) -> None:
+    stage.rest("MSFT")
+    looks: list[int] = []
+    stage.meanwhile = lambda: looks.append(stage.broker.looks)
+    before = stage.broker.looks
+
+    assert stage.steal().ending is Ending.OPEN
+    assert looks == [before], "one wait, and no look before it"
+    assert stage.broker.looks == before + 1
+
+
+def test_a_victim_that_is_over_already_is_looked_up_at_once(stage: Stage) -> None:
+    victim = stage.rest("MSFT")
+    stage.broker.cancel(f"id-{victim.id}")  # the ledger has not heard of it
+    stage.meanwhile = lambda: pytest.fail("nothing is to be waited for")
+
+    assert stage.steal().ending is Ending.OPEN
+    stage.assert_charged(THIEF_USD)
+
+
 def test_who_is_woken_asks_the_ledger_before_the_broker(stage: Stage) -> None:
     victim = stage.rest("MSFT")
     stage.broker.on_cancel = "nothing"

@@ -64,7 +64,7 @@ def test_a_stop_before_the_launch_posts_nothing_and_leaves_nothing(stage: Stage)
 
 def test_a_stop_after_the_victims_ended_posts_nothing_either(stage: Stage) -> None:
     victim = stage.rest("MSFT")
-    stage.entries.should_stop = lambda: True
+    stage.entries.should_stop = lambda: stage.desk.state(victim) == "gone"
 
     result = stage.steal()
 

@@ -177,7 +177,7 @@ def test_without_budget_for_a_look_up_it_is_canceled_all_the_same(
 
     with monkeypatch.context() as patch:
         patch.setattr(stage.broker, "order_by_client_id", spent)
-        assert not stage.entries.take_back(claim, "stop", REPEAT_CANCEL_SECONDS - 0.5)
+        assert not stage.entries.take_back(claim, "stop", REPEAT_CANCEL_SECONDS - 1)
 
     assert stage.broker.cancels == [f"id-{claim.id}"], "once, not at every look"
     assert stage.desk.state(claim) == "evicting"
