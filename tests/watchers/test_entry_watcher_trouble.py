@@ -12,8 +12,10 @@ from stealer.broker.interface import BrokerBudgetSpent
 from stealer.entry import SETTLE_SECONDS
 from stealer.errors import LedgerSpoiled
 from stealer.evidence import BrokerOrder
+from stealer.line import Line
+from stealer.model import Claim
 from tests.coordination.desk import Desk
-from tests.watchers.bench import Bench
+from tests.watchers.bench import DEADLINE, Bench
 from watchers.status import Phase
 
 
@@ -81,6 +83,37 @@ def test_an_order_the_ledger_has_forgotten_is_canceled_before_a_new_one(bench: B
     assert bench.broker.only().client_order_id != lost.client_order_id
 
 
+def test_who_finds_the_account_overdrawn_stands_in_line_at_once_and_is_woken_when_it_is_not(
+    bench: Bench,
+) -> None:
+    bench.desk.market("AAPL")
+    stop = False
+    watcher = bench.watcher(should_stop=lambda: stop)
+    launch, wait = watcher.coordinator.launch, watcher.coordinator.wait
+    looks: list[tuple[Phase, str]] = []
+
+    def equity_falls_before_the_launch(claim: Claim) -> float:
+        watcher.coordinator.launch = launch  # type: ignore[method-assign]
+        bench.desk.account(400)
+        return launch(claim)
+
+    def the_next_snapshot_shows_room(slot: str, seconds: float) -> bool:
+        nonlocal stop
+        looks.append((watcher.status.phase, watcher.status.reason))
+        stop = len(looks) > 1
+        bench.desk.account(10_000)
+        woken = wait(slot, DEADLINE)
+        assert woken or stop, "it waited for its poll"
+        return woken
+
+    watcher.coordinator.launch = equity_falls_before_the_launch  # type: ignore[method-assign]
+    watcher.coordinator.wait = the_next_snapshot_shows_room  # type: ignore[method-assign,assignment]
+    watcher.run()
+
+    assert looks == [(Phase.WAITING_FOR_CAPACITY, "no_capacity"), (Phase.OPEN, "")]
+    assert bench.broker.posts == 1
+
+
 class Outage:
     """Redis goes away and comes back, for the clients of one desk."""
 
@@ -93,6 +126,7 @@ class Outage:
         """Fail the next *calls* commands."""
         self.until_calls = calls
         self._patch.setattr(self._desk.client, "execute_command", self._fail)
+        self._patch.setattr(Line, "call", lambda *call: None)  # lost: the client repeats it
 
     def end(self) -> None:
         self.until_calls = 0
