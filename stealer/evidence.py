@@ -36,6 +36,7 @@ class BrokerOrder:
     is_crypto: bool = False
     submitted_at: float | None = None
     replaced_by: str | None = None
+    time_in_force: str = ""
 
     @property
     def is_terminal(self) -> bool:

@@ -79,6 +79,7 @@ def order_record(
         is_crypto=is_crypto(symbol, crypto_symbols, str(fields.get("asset_class") or "")),
         submitted_at=_maybe_seconds(fields, "submitted_at", what),
         replaced_by=str(fields["replaced_by"]) if fields.get("replaced_by") else None,
+        time_in_force=str(fields.get("time_in_force") or ""),
     )
 
 

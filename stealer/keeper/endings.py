@@ -25,6 +25,16 @@ LONGEST_CHAIN = 20
 #: Looks, at least, before an order counts as vanished.
 VANISHED_LOOKS = 5
 
+#: Times in force of orders that the broker cancels by itself.
+ENDS_BY_ITSELF = frozenset({"ioc", "fok"})
+
+
+def unasked(order: BrokerOrder) -> str:
+    """What the audit is to say of *order*'s end in case that we have not asked for it."""
+    if order.status != "canceled" or order.time_in_force in ENDS_BY_ITSELF:
+        return ""
+    return "canceled without an eviction: by a person, or by us while Redis was away"
+
 
 class Endings:
     """What one keeper has seen of such orders, on its monotonic clock."""

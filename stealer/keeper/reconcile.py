@@ -21,7 +21,7 @@ from stealer.broker.interface import Broker, BrokerError
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import ClaimGone, WrongState
 from stealer.evidence import BrokerOrder
-from stealer.keeper.endings import Endings
+from stealer.keeper.endings import Endings, unasked
 from stealer.model import Claim, State
 from stealer.order_ids import is_ours
 
@@ -29,9 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Look-ups in one pass; the rest waits for the next pass, so that a flood cannot eat the budget.
 LOOKUPS_A_PASS = 20
-
-#: Why a claim is closed that was open until then, so that nobody had evicted it; for the audit.
-CANCELED_UNTOLD = "canceled without an eviction: by a person, or by us while Redis was away"
 
 #: States whose order should be at the broker.
 AT_BROKER = frozenset({State.OPEN, State.EVICTING})
@@ -160,8 +157,7 @@ class Reconciler:
         if order.status == "replaced":
             self.endings.replaced(claim, order)
         elif order.is_terminal:
-            why = CANCELED_UNTOLD if order.status == "canceled" else ""
-            self._coordinator.close(claim.id, order, why)
+            self._coordinator.close(claim.id, order, unasked(order))
             log.info("%s %s is over: %s", claim.symbol, claim.id, order.status)
             self._on_end(order)
         else:

@@ -24,6 +24,7 @@ from stealer.errors import ClaimGone, LedgerUnavailable, Refused
 from stealer.evidence import BrokerOrder, Quote
 from stealer.exit_ids import is_exit
 from stealer.exit_records import HEARD_SECONDS, exit_rows
+from stealer.keeper.endings import unasked
 from stealer.keeper.turns import Turns
 from stealer.order_ids import is_ours
 from stealer.replies import StreamHealth
@@ -237,7 +238,7 @@ class Streaming(Polling):
         if order.status == "replaced":
             self._news = True
         elif order.is_terminal:
-            self._coordinator.close(order.client_order_id, order)
+            self._coordinator.close(order.client_order_id, order, unasked(order))
         else:
             self._coordinator.confirm(order.client_order_id, order)
 

@@ -1,4 +1,4 @@
-"""The order that a fleet's parent sends to nobody."""
+"""The order and the cancel that a fleet's parent, and each watcher, sends to nobody."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def test_what_fails_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("send", [True, False])
-def test_it_goes_the_way_that_an_order_goes(send: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_the_way_that_an_order_and_a_cancel_go(
+    send: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[bool] = []
     sending = Exchange.sending
 
@@ -51,4 +53,4 @@ def test_it_goes_the_way_that_an_order_goes(send: bool, monkeypatch: pytest.Monk
 
     rehearsal.rehearse(send=send)
 
-    assert sent == [True]
+    assert sent == [True, True]

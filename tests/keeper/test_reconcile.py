@@ -150,6 +150,19 @@ def test_an_order_that_was_canceled_without_an_eviction_is_closed_with_an_audit_
     assert "canceled without an eviction" in entry["why"]
 
 
+def test_an_order_that_ends_by_itself_needs_no_audit_entry(
+    desk: Desk, keeper: Keeper, broker: AccountBroker
+) -> None:
+    claim = opened(desk, broker)
+    order = broker.end()
+    broker.orders[claim.id] = replace(order, time_in_force="ioc")
+
+    keeper.run_once()
+
+    assert desk.state(claim) == "gone"
+    assert closes(desk) == []
+
+
 def test_ends_that_we_asked_for_and_fills_are_closed_without_an_audit_entry(
     desk: Desk, keeper: Keeper, broker: AccountBroker
 ) -> None:

@@ -81,6 +81,18 @@ def test_a_cancel_that_is_heard_frees_its_capacity_without_a_look(stage: Stage) 
     assert stage.broker.lookups == []
 
 
+def test_a_cancel_that_is_heard_and_nobody_asked_for_is_audited(stage: Stage) -> None:
+    asked, unasked = (stage.desk.open(s, pnl=1.0, usd=1_000) for s in ("AAPL", "MSFT"))
+    stage.desk.coordinator.evict(asked, "stop", by="owner")
+    for claim in (asked, unasked):
+        order = stage.broker.match(claim)
+        stage.streams.order("canceled", replace(order, status="canceled"))
+    told = [f for _, f in stage.desk.client.xrange(stage.desk.keys.audit) if f["what"] == "close"]
+    (entry,) = told
+    assert entry["claim"] == unasked.id
+    assert "by a person" in entry["why"]
+
+
 def test_a_confirmation_that_is_heard_opens_a_launched_claim(stage: Stage) -> None:
     claim = stage.desk.reserve("AAPL", usd=1_000)
     stage.desk.coordinator.launch(claim)
