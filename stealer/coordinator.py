@@ -149,7 +149,7 @@ class WorkStealingCoordinator(PublishingLedger):
 
         :raises ClaimGone: the ledger does not know it: its owner must cancel its own order.
         """
-        id_, filled = self._filled(claim, order, "confirm")
+        id_, filled = self._evidence(claim, order, "confirm")
         reply = self._run("confirm", id_, order.id, decimal_text(order.filled_qty), filled)
         raise_for(reply[0], "confirm", id_)
         return State(reply[0])
@@ -166,7 +166,7 @@ class WorkStealingCoordinator(PublishingLedger):
         if not order.is_terminal:
             raise ValueError(f"close {order.client_order_id}: {order.status} is not terminal")
         try:
-            id_, filled = self._filled(claim_id, order, "close")
+            id_, filled = self._evidence(claim_id, order, "close")
         except ClaimGone:
             return 0
         reply = self._run(
@@ -421,18 +421,24 @@ class WorkStealingCoordinator(PublishingLedger):
         raise_for(reply[0], "record_steal")
         return bool(reply[0] == "recorded" and reply[1] == "1")
 
-    def _filled(self, claim: Claim | str, order: BrokerOrder, verb: str) -> tuple[str, int]:
-        """The claim's id, and what was filled, at the worst price, in micro-dollars; all of it is
-        the whole need. A claim is read only for its price: thieves wait for ends without fills.
+    def _evidence(self, claim: Claim | str, order: BrokerOrder, verb: str) -> tuple[str, int]:
+        """The claim's id, and what *order* filled of it, in micro-dollars.
+
+        A claim is read only for its price: thieves wait for ends without fills.
 
         :raises ClaimGone: there is no claim, and something was filled.
         """
         if not order.filled_qty:
             return claim.id if isinstance(claim, Claim) else claim, 0
         claim = self.known(claim, verb)
+        return claim.id, self._filled(claim, order)
+
+    @staticmethod
+    def _filled(claim: Claim, order: BrokerOrder) -> int:
+        """What was filled, at the worst price, in micro-dollars; all of it is the whole need."""
         if order.filled_qty >= claim.qty:
-            return claim.id, claim.need
-        return claim.id, min(micro_dollars(order.filled_qty, claim.unit_cost), claim.need)
+            return claim.need
+        return min(micro_dollars(order.filled_qty, claim.unit_cost), claim.need)
 
     def _end(self, verb: str, claim: Claim, *arguments: str | int) -> None:
         reply = self._run(verb, claim.id, *arguments)

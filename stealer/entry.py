@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +23,14 @@ from stealer import order_rules
 from stealer.asset_rules import AssetRules
 from stealer.broker.interface import Broker, BrokerError, BrokerNotFound, BrokerRateLimited
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.errors import ClaimGone, Refused, StealerError, Uncertified, WrongState
+from stealer.errors import (
+    ClaimGone,
+    Refused,
+    StealerError,
+    Uncertified,
+    Underfunded,
+    WrongState,
+)
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, Placed, SubmitResult
 from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
 from stealer.order_rules import Limits, Objection, Placement, Surroundings
@@ -76,6 +83,10 @@ class EntryResult:
     order: BrokerOrder | None = None
     stolen_from: tuple[str, ...] = ()
     objections: tuple[Objection, ...] = ()
+
+
+#: A claim with its permission to send, and until when that may be trusted on the monotonic clock.
+Launched = tuple[Claim, float]
 
 
 class TrustExpired(Exception):
@@ -149,27 +160,20 @@ class Entries:
             self.on_step(f"stealing from {', '.join(stolen)}")
         give_up_at = started + self.coordinator.settings.reserve_seconds
         try:
-            funded = self._fund(claim, decision, started, give_up_at)
-            if isinstance(funded, EntryResult):
-                return funded
-            if self.should_stop():
-                return self._given_up(funded)
-            asked_at = self.monotonic()
-            trusted_until = asked_at + self.coordinator.launch(funded)
-            if not self.coordinator.replicated():
-                why = "too few replicas have the launch (STEALER_WAIT_REPLICAS)"
-                self.coordinator.unlaunch(funded, f"not sent: {why}", refused=False)
-                return EntryResult(Ending.DENIED, "replicas", why)
+            launched = self._fund_and_launch(claim, decision, started, give_up_at)
         except Refused as error:
             return self._lost(claim, error)
+        if isinstance(launched, EntryResult):
+            return launched
+        claim, trusted_until = launched
         try:
             how = order_rules.placed_as(order)
-            return self._send(funded, how, trusted_until, stolen)
+            return self._send(claim, how, trusted_until, stolen)
         except StealerError as error:
             # The POST may have landed, and the ledger could not be told what became of it.
             log.warning("%s", error)
             code = error.code if isinstance(error, Refused) else "redis"
-            return EntryResult(Ending.UNRESOLVED, code, str(error), funded, stolen_from=stolen)
+            return EntryResult(Ending.UNRESOLVED, code, str(error), claim, stolen_from=stolen)
 
     def objections(self, intent: OrderIntent, *, market_open: bool) -> tuple[Objection, ...]:
         """What stands against *intent* whatever else is open in the account; reserves nothing.
@@ -200,23 +204,26 @@ class Entries:
 
     # ---- funding
 
-    def _fund(
+    def _fund_and_launch(
         self, claim: Claim, decision: Decision, decided_at: float, give_up_at: float
-    ) -> Claim | EntryResult:
-        """Cancel victims and carry their ends to the ledger until the claim is fully funded.
+    ) -> Launched | EntryResult:
+        """Cancel victims and carry their ends to the ledger until the claim can be launched.
 
         A decision is acted on for as long as a launch is trusted. Who was stopped for longer asks
         again first: meanwhile the ledger may have been rebuilt, and the victim be nobody's.
         """
         trust = self.coordinator.settings.trust_seconds
         if decision.outcome is Verdict.GRANTED and not decision.inherits:
-            return claim  # from what was free; launch looks once more
+            return self._launch(claim)  # from what was free
         asked: dict[str, float] = {}
         pause, woken = FIRST_LOOK_SECONDS, False
         while True:
             # Who is woken asks the ledger first: the keeper's stream has told it of a victim's
             # end, and a look-up of our own takes a request and some milliseconds.
             stale = False
+            if woken:
+                with suppress(Underfunded):  # it was the last victim, most likely
+                    return self._launch(claim)
             for victim in () if woken else decision.victims:
                 stale = self.monotonic() - decided_at > trust
                 if stale:
@@ -225,7 +232,7 @@ class Entries:
             decided_at = self.monotonic()
             decision = self.coordinator.topup(claim)
             if decision.outcome is Verdict.GRANTED and decision.claim:
-                return decision.claim
+                return self._launch(decision.claim)
             if decision.outcome is Verdict.DENIED:
                 self.coordinator.abort(claim, decision.reason)
                 return EntryResult(Ending.DENIED, decision.reason, decision.detail)
@@ -239,6 +246,21 @@ class Entries:
             if not stale and all(victim.id in asked for victim in decision.victims):
                 woken = self.coordinator.wait(claim.slot, pause) and not woken_before
                 pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+    def _launch(self, claim: Claim) -> Launched | EntryResult:
+        """The permission to send the POST.
+
+        :raises Refused: not funded, overdrawn, halted, late, fenced, gone.
+        """
+        if self.should_stop():
+            return self._given_up(claim)
+        asked_at = self.monotonic()
+        trusted_until = asked_at + self.coordinator.launch(claim)
+        if self.coordinator.replicated():
+            return claim, trusted_until
+        why = "too few replicas have the launch (STEALER_WAIT_REPLICAS)"
+        self.coordinator.unlaunch(claim, f"not sent: {why}", refused=False)
+        return EntryResult(Ending.DENIED, "replicas", why)
 
     def _given_up(self, claim: Claim) -> EntryResult:
         """A stop was asked for: nothing was sent, so nothing need be."""

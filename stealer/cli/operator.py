@@ -58,7 +58,7 @@ class Operator(WorkStealingCoordinator):
 
     def freed_by_end(self, claim: Claim, order: BrokerOrder) -> int:
         """Micro-dollars that the end of *order* frees, whoever carries it in: see ``close``."""
-        return claim.need - max(claim.filled, min(self._filled(claim, order), claim.need))
+        return claim.need - max(claim.filled, self._filled(claim, order))
 
     def ask_to_stop(self, owner: str, seconds: float) -> None:
         """Ask the watcher with this owner's name to stop; for *seconds* it may still obey."""

@@ -51,8 +51,8 @@ count('closed:' .. status)
 -- Canceled without an eviction is true only of an open claim, whatever the caller saw before.
 local ours = status == 'canceled' and c.state ~= 'open'
 if (why or '') ~= '' and not ours then audit('close', id, 'keeper', why) end
+if heir_slot then wake(heir_slot) end -- first: a price waits for it
 wake(c.slot)
-if heir_slot then wake(heir_slot) end
 if (c.ticket or '') ~= '' and filled > c.filled then wake('exit|' .. c.ticket) end
 if freed > 0 then wake_best() end
 return {'closed', int(freed), heir_slot and '1' or '0'}
