@@ -21,13 +21,12 @@ from enum import StrEnum
 from stealer import fence as os_fence
 from stealer import order_rules
 from stealer.asset_rules import AssetRules
-from stealer.broker.interface import Broker, BrokerError, BrokerNotFound, BrokerRateLimited
+from stealer.broker.interface import Broker, BrokerError, BrokerNotFound
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.errors import (
     ClaimGone,
     Refused,
     StealerError,
-    Uncertified,
     Underfunded,
     WrongState,
 )
@@ -35,15 +34,14 @@ from stealer.evidence import BrokerOrder, NewOrder, Outcome, Placed, SubmitResul
 from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
 from stealer.order_rules import Limits, Objection, Placement, Surroundings
 from stealer.refusals import Refusals
+from stealer.taking_back import (
+    FIRST_LOOK_SECONDS,
+    LONGEST_LOOK_SECONDS,
+    REPEAT_CANCEL_SECONDS,
+    TakingBack,
+)
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two looks at an order whose cancel was requested: first and longest.
-FIRST_LOOK_SECONDS = 0.2
-LONGEST_LOOK_SECONDS = 1.0
-
-#: Seconds after which a DELETE that had no effect is sent again.
-REPEAT_CANCEL_SECONDS = 3.0
 
 #: Pauses in seconds between a refusal for want of buying power and its repeats: Alpaca frees what a
 #: confirmed cancel held a moment late (ALPACA.md), and a price does not wait.
@@ -409,73 +407,4 @@ class Entries:
 
         :raises LedgerUnavailable: the ledger cannot be told now.
         """
-        stop_at = self.monotonic() + bound_seconds
-        back = self._aborted(claim, cause)
-        if back is not None:
-            return back
-        pause, evicted, asked_at = FIRST_LOOK_SECONDS, False, float("-inf")
-        while True:
-            try:
-                order = self.settle(claim.id)
-                if self.refusals.believed(claim, order):
-                    return True
-                if order is not None and order.is_terminal:
-                    return True
-                if order is not None:
-                    if not evicted:
-                        self.coordinator.evict(claim, cause, by="owner")
-                        evicted = True
-                    if self.monotonic() - asked_at >= REPEAT_CANCEL_SECONDS:
-                        asked_at = self.monotonic()
-                        self.broker.cancel(order.id)
-            except ClaimGone:
-                return True
-            except (BrokerError, Refused) as error:
-                log.warning("taking back %s: %s", claim.symbol, error)
-                asked_at = self._cancel_unseen(claim, cause, error, asked_at)
-            if self.monotonic() >= stop_at:
-                return False
-            self.sleep(pause)
-            pause = min(pause * 2, LONGEST_LOOK_SECONDS)
-
-    def _aborted(self, claim: Claim, cause: str) -> bool | None:
-        """Give up what is reserved only; None when a POST may be out, else as ``take_back``."""
-        try:
-            self.coordinator.abort(claim, cause)
-            return True
-        except WrongState:
-            return None
-        except Uncertified as error:
-            log.warning("%s; its order is canceled, the keeper tells the ledger", error)
-            self._cancel_unheard(claim)
-            return False
-        except Refused as error:
-            log.warning("%s", error)
-            return False
-
-    def _cancel_unseen(self, claim: Claim, cause: str, error: Exception, asked_at: float) -> float:
-        """Cancel the own order while the API budget allows no look-up: a cancel waits for none.
-
-        When a cancel was last asked for, as *asked_at*.
-        """
-        now = self.monotonic()
-        limited = isinstance(error, BrokerRateLimited)
-        if not limited or now - asked_at < REPEAT_CANCEL_SECONDS:
-            return asked_at
-        try:
-            _, order_id = self.coordinator.evict(claim, cause, by="owner")
-        except Refused as error:
-            log.warning("%s", error)
-            return asked_at
-        if order_id:
-            self.broker.cancel(order_id)
-        return now
-
-    def _cancel_unheard(self, claim: Claim) -> None:
-        """Cancel the own order while the ledger cannot be told."""
-        try:
-            order = self.broker.order_by_client_id(claim.id)
-            if order is not None and not order.is_terminal:
-                self.broker.cancel(order.id)
-        except BrokerError as error:
-            log.warning("canceling %s: %s", claim.symbol, error)
+        return TakingBack(self).run(claim, cause, bound_seconds)

@@ -13,7 +13,7 @@ from decimal import ROUND_FLOOR, Decimal, localcontext
 
 from stealer import order_rules
 from stealer.asset_rules import AssetRules
-from stealer.broker.interface import Broker
+from stealer.broker.interface import Broker, BrokerNotFound
 from stealer.evidence import Asset, NewOrder, Placed
 from stealer.keeper.placed import placed_of
 from stealer.model import TimeInForce, decimal_text
@@ -67,11 +67,14 @@ class ExitSizing:
         self._wait_for_positions = wait_for_positions
 
     def at_any_size(self) -> tuple[Objection, ...]:
-        """What no quantity would change: the price's tick, time in force, extended hours.
+        """What no quantity changes: symbol, the price's tick, time in force, extended hours.
 
         :raises BrokerError: the asset's rules could not be read.
         """
-        asset = self.rules.of(self._symbol)
+        try:
+            asset = self.rules.of(self._symbol)
+        except BrokerNotFound:  # the broker's own word, as of an entry
+            return (order_rules.no_asset(self._symbol),)
         qty = self._task.qty or max(asset.min_order_size or _ONE, _ONE)
         around = Surroundings(True, Limits(_NONE, _NONE, _NONE, _NONE), closes=True)
         found = order_rules.check(self._order(qty), asset, around)

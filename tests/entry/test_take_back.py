@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from stealer.broker.interface import BrokerBudgetSpent
-from stealer.entry import REPEAT_CANCEL_SECONDS, Ending
+from stealer.entry import Ending
 from stealer.evidence import BrokerOrder
 from stealer.model import Claim, State
+from stealer.taking_back import REPEAT_CANCEL_SECONDS
 from tests.entry.scripted import LOST, VANISHED
 from tests.entry.stage import Stage
 

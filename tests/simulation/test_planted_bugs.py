@@ -18,7 +18,7 @@ FIRST_SEEDS: dict[str, int] = {
     "abort-reopens": 54,
     "unresolved-is-absent": 692,
     "snapshot-ignores-lag": 139,
-    "404-frees-at-once": 75,
+    "404-frees-at-once": 95,
     "acquire-forgets": 26,
     "any-better-pnl": 178,
     "cancel-request-frees": 3,

@@ -9,6 +9,8 @@ from itertools import pairwise
 import pytest
 import redis
 
+from stealer.broker.interface import BrokerNotFound
+from stealer.evidence import Asset
 from tests.watchers.exit_bench import ExitBench, steps
 from watchers.status import Phase
 
@@ -218,6 +220,19 @@ def test_a_price_off_its_tick_is_refused_before_anything_is_filled(exits: ExitBe
 
     assert watcher.step() is Phase.IMPOSSIBLE
     assert "not a multiple of 0.01" in watcher.status.detail
+
+
+def test_a_symbol_that_the_broker_does_not_know_ends_the_exit(
+    exits: ExitBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(symbol: str) -> Asset:
+        raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
+
+    monkeypatch.setattr(exits.broker, "asset", unknown)
+    watcher = exits.watcher()
+
+    assert watcher.step() is Phase.IMPOSSIBLE
+    assert "is it spelled right?" in watcher.status.detail
 
 
 def test_a_buy_of_the_account_that_it_could_trade_with_is_waited_for(exits: ExitBench) -> None:
