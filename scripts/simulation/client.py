@@ -67,7 +67,7 @@ class SimulatedRedis(MemoryRedis):
 
     def _trip(self, name: str, effect: Callable[[], Any]) -> Any:
         """The call with its faults; repeated when it was lost."""
-        world, process = self.world, self.process
+        world, process = self.world, self.process.acting
         lost: redis.exceptions.ConnectionError | None = None
         for attempt in range(REPEATS + 1):
             kind, seconds = world.fault_of(process, name)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from scripts.simulation.kernel import BEGINNING_US, Process
+from scripts.simulation.kernel import Process
 from scripts.simulation.venue import Order, Venue
 from stealer.broker.interface import BrokerRateLimited, BrokerUnavailable, MarketClock
 from stealer.evidence import (
@@ -261,7 +261,7 @@ class Edge:
     def quotes(self, symbols: Iterable[str]) -> dict[str, Quote]:
         """Latest quotes."""
         wanted = list(symbols)
-        at = (self.process.kernel.now - BEGINNING_US) / 1e6 + self.world.market_epoch
+        at = self.world.market_now
 
         def answer() -> dict[str, Quote]:
             known = self.world.quotes

@@ -80,6 +80,7 @@ class Process:
         self._ended: Callable[[bool], None] = lambda by_itself: None
         self._ticket = 0
         self.calls: dict[str, int] = {}
+        self.threads: list[Thread] = []
 
     def start(self, body: Callable[[Process], None], ended: Callable[[bool], None]) -> None:
         """A new life, begun from the scheduler. *ended* is told whether it ended by itself."""
@@ -119,11 +120,23 @@ class Process:
         """It sleeps, and what it waits for is there."""
         self._wake_in(0)
 
+    @property
+    def acting(self) -> Process:
+        """Itself, or that thread of it which runs now."""
+        now = getcurrent()
+        return next((thread for thread in self.threads if thread._greenlet is now), self)
+
     def die(self) -> None:
         """Dead at once, wherever it is."""
         if not self.alive:
             return
         self.alive = False
+        threads, self.threads = self.threads, []
+        for thread in threads:
+            if getcurrent() is self._greenlet:  # only the scheduler can end another greenlet
+                self.kernel.after(0, thread.end)
+            else:
+                thread.end()
         if getcurrent() is self._greenlet:
             raise Killed
         if self._greenlet:
@@ -134,12 +147,21 @@ class Process:
     def pause(self, us: int) -> None:
         """Stopped, as by SIGSTOP, for so long."""
         self.paused_until = max(self.paused_until, self.kernel.now + us)
+        for thread in self.threads:
+            thread.paused_until = self.paused_until
+
+    @property
+    def is_stopped(self) -> bool:
+        """It does nothing now, and may not know."""
+        return self.paused_until > self.kernel.now
 
     def go_on(self) -> None:
         """As by SIGCONT: what is stopped for longer goes on now."""
         self.paused_until = min(self.paused_until, self.kernel.now)
         if self._is_held:
             self._wake_in(0)
+        for thread in self.threads:
+            thread.go_on()
 
     # ---- what the product's code is given
 
@@ -188,3 +210,33 @@ class Process:
         """How long one way of a call takes: mostly short, sometimes long."""
         rng = self.rng.random()
         return int(300 + rng * 4000) if rng < 0.97 else int(rng * 150_000)
+
+
+class Thread(Process):
+    """Another line of execution in *owner*, begun there: both are stopped, and die, together."""
+
+    def __init__(self, owner: Process, seed: object) -> None:
+        super().__init__(owner.kernel, owner.name, f"{seed}/thread/{owner.lives}")
+        self.owner = owner
+        self.paused_until = owner.paused_until
+        owner.threads.append(self)
+
+    def start(self, body: Callable[[Process], None], ended: Callable[[bool], None]) -> None:
+        """See ``Process``; it is resumed by the scheduler, as its owner is."""
+        super().start(body, ended)
+        assert self._greenlet is not None
+        assert self.owner._greenlet is not None
+        self._greenlet.parent = self.owner._greenlet.parent
+
+    def die(self) -> None:
+        """What kills one line of execution kills all."""
+        self.kernel.after(0, self.owner.die)
+        self.end()
+
+    def end(self) -> None:
+        """Its owner is dead."""
+        super().die()
+
+    def pause(self, us: int) -> None:
+        """A process is stopped as a whole."""
+        self.owner.pause(us)

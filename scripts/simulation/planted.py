@@ -19,6 +19,7 @@ from stealer.evidence import AccountSnapshot, BrokerOrder
 from stealer.keeper.certification import Certifier
 from stealer.keeper.keeper import Keeper
 from stealer.keeper.reconcile import Reconciler
+from stealer.keeper.streaming import Streaming
 from stealer.keeper.sweep import Sweeper
 from stealer.ledger import Ledger
 from stealer.model import State
@@ -99,6 +100,14 @@ def _settle_requests(original: Any) -> Any:
         return found
 
     return settle
+
+
+def _hear_requests(original: Any) -> Any:
+    def carry(self: Streaming, order: BrokerOrder) -> None:
+        over = order.status == "pending_cancel"
+        original(self, replace(order, status="canceled") if over else order)
+
+    return carry
 
 
 def _resolve_by_freeing(original: Any) -> Any:
@@ -192,6 +201,12 @@ BUGS: dict[str, Bug] = {
         Entries,
         "settle",
         _settle_requests,
+    ),
+    "heard-request-frees": _python(
+        "the stream's word of a requested cancel is taken for the order's end",
+        Streaming,
+        "_carry",
+        _hear_requests,
     ),
     "launch-before-victims-end": _lua(
         "the heir is launched while its victims are pending",

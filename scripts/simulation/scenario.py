@@ -88,6 +88,7 @@ class Scenario:
     :param market: unix seconds at the market when the run begins.
     :param forced_by_rank: how many of the best crypto are forced while the stock market is closed.
     :param certified: the ledger is certified from the start.
+    :param streams: keepers listen to the broker's streams, and poll as little as those allow.
     """
 
     seed: int
@@ -101,6 +102,7 @@ class Scenario:
     certified: bool
     active_seconds: float
     plan: tuple[Fault, ...]
+    streams: bool = False
 
     def with_plan(self, plan: tuple[Fault, ...]) -> Scenario:
         """The same with other faults."""
@@ -142,6 +144,7 @@ def draw(seed: int) -> Scenario:
         certified=rng.random() < 0.75,
         active_seconds=ACTIVE_SECONDS,
         plan=(*faults.draw(rng, names, keepers, ACTIVE_SECONDS), *scene),
+        streams=Random(f"{seed}/streams").random() < 0.3,
     )
     fights = any(fault.kind == "overtake" for fault in scene)
     return _with_two_rivals(scenario) if fights else scenario

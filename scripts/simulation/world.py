@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -21,9 +21,11 @@ from scripts.simulation.kernel import Kernel, Killed, Process
 from scripts.simulation.memory_redis import Identity, MemoryRedis, MemoryServer, Saved
 from scripts.simulation.memory_redis.server import new_runtime
 from scripts.simulation.scenario import PNLS, STRATEGY, Entry, Scenario, settings
+from scripts.simulation.streams import SimulatedStreams
 from scripts.simulation.venue import Hooks, Order, Venue
 from stealer import OrderIntent, WorkStealingCoordinator
 from stealer.entry import Entries
+from stealer.evidence import Quote
 from stealer.keeper.keeper import Keeper
 from watchers.entry_watcher import EntryWatcher
 from watchers.task import EntryTask
@@ -88,6 +90,7 @@ class World:
         self.account_lag_us = 0
         self.exits_from = 0
         self.blocked: dict[str, Process] = {}
+        self.streams: list[SimulatedStreams] = []
         self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
         self.injected: Counter[str] = Counter()
         self.faulty, self.stopping, self.over = True, False, False
@@ -199,7 +202,7 @@ class World:
         for name, watcher in self.watchers.items():
             entry = self.entries[name]
             process = self.processes[name]
-            if not process.alive or entry.symbol in live:
+            if not process.alive or process.is_stopped or entry.symbol in live:
                 continue
             if not entry.crypto and not self.session_open:
                 continue
@@ -273,7 +276,7 @@ class World:
             self._tasks[name] += 1
             self._start(name, rng.uniform(0.5, 4.0))
 
-    def _guarded(self, process: Process, body: Callable[[], object]) -> None:
+    def guarded(self, process: Process, body: Callable[[], object]) -> None:
         """Whatever escapes the product's code is a finding."""
         try:
             body()
@@ -312,17 +315,19 @@ class World:
             monotonic=process.monotonic, now=process.wall,
         )  # fmt: skip
         self.watchers[process.name] = watcher
-        self._guarded(process, watcher.run)
+        self.guarded(process, watcher.run)
 
     def _keep(self, process: Process) -> None:
         coordinator = WorkStealingCoordinator(
             SimulatedRedis(self, process), self.settings, owner=f"{process.name}:{process.lives}"
         )
+        listening = partial(SimulatedStreams, self, process) if self.scenario.streams else None
         keeper = Keeper(
             coordinator, Edge(self, process), lease_seconds=LEASE_SECONDS, sleep=process.sleep,
             pause=process.sleep, monotonic=process.monotonic,
+            open_streams=listening,
         )  # fmt: skip
-        self._guarded(process, lambda: keeper.keep(KEEPER_POLL_SECONDS, lambda: self.over))
+        self.guarded(process, lambda: keeper.keep(KEEPER_POLL_SECONDS, lambda: self.over))
 
     # ---- the market
 
@@ -330,6 +335,18 @@ class World:
         """The ask stands *away* above the entry's limit."""
         ask = Decimal(entry.limit) * (1 + Decimal(str(away)))
         self.quotes[entry.symbol] = (ask - Decimal("0.01"), ask)
+        for streams in self.streams:
+            streams.tell_quote(self.quote(entry.symbol))
+
+    def quote(self, symbol: str) -> Quote:
+        """The symbol's quote, as of now at the market."""
+        bid, ask = self.quotes[symbol]
+        return Quote(symbol, bid, ask, self.market_now)
+
+    @property
+    def market_now(self) -> float:
+        """Unix seconds at the market."""
+        return self.kernel.seconds + self.market_epoch
 
     def _move_quote(self, entry: Entry) -> None:
         rng = Random(f"{self.scenario.seed}/quote/{entry.symbol}")
@@ -355,6 +372,8 @@ class World:
 
     def _arrived(self, order: Order) -> None:
         self.judge.on_arrival(order)
+        for streams in self.streams:
+            streams.tell_order("new", order)
 
     def _changed(self, order: Order, what: str) -> None:
         if self.traced:
@@ -367,6 +386,8 @@ class World:
             self.kernel.after(wait, lambda: events.sell_held(self, entry))
         if not order.ours or (not order.crypto and what.startswith("filled")):
             self.judge.allowance.note()
+        for streams in self.streams:
+            streams.tell_order(what.partition(" ")[0], order)
 
     # ---- calls and their faults
 

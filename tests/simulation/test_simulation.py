@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from scripts.simulation import campaign, faults, planted
 from scripts.simulation.__main__ import main
 from scripts.simulation.faults import Fault
-from scripts.simulation.kernel import Kernel, Killed, Process
+from scripts.simulation.kernel import Kernel, Killed, Process, Thread
 from scripts.simulation.scenario import Scenario, draw
 from scripts.simulation.shrink import shrunk
 from scripts.simulation.world import World
@@ -60,7 +61,29 @@ def test_thirty_seeds_break_nothing_and_do_what_they_are_for() -> None:
     ],
 )
 def test_seeds_that_found_something_stay_mended(seed: int) -> None:
-    assert World(draw(seed)).run().violations == []
+    # As it was found: before there were streams.
+    assert World(replace(draw(seed), streams=False)).run().violations == []
+
+
+def test_keepers_with_streams_hear_what_happens() -> None:
+    news = Counter[str]()
+    for seed in [seed for seed in range(20) if draw(seed).streams]:
+        result = World(draw(seed), traced=True).run()
+        assert result.violations == []
+        news += Counter(line.split()[3] for line in result.trace if " stream " in line)
+    assert news["new"] > 10
+    assert news["fill"] > 10
+    assert news["canceled"] > 10
+
+
+def test_who_is_stopped_for_longer_than_the_run_lasts_leaves_nothing() -> None:
+    scenario = quiet_scenario()
+    plan = tuple(
+        Fault("pause_before", e.name, "broker:write", 1, size=500.0) for e in scenario.entries
+    )
+    result = World(scenario.with_plan(plan)).run()
+    assert result.injected["pause_before"] >= 1
+    assert result.violations == []
 
 
 def test_every_kind_of_fault_can_be_drawn() -> None:
@@ -215,6 +238,52 @@ def test_a_process_that_is_stopped_for_long_can_be_told_to_go_on(sleeps_for: flo
     process.go_on()
     kernel.run(20_000_000)
     assert seen == [max(10.0, sleeps_for)], "at once, unless it sleeps by itself"
+
+
+def with_thread(kernel: Kernel, seen: list[str], meets: Callable[[Process], None]) -> Process:
+    """A process whose thread meets something half a second after it began."""
+
+    def thread_body(thread: Process) -> None:
+        thread.sleep(0.5)
+        meets(thread)
+        thread.sleep(1.0)
+        seen.append(f"thread at {kernel.seconds:g}")
+
+    def body(process: Process) -> None:
+        Thread(process, 1).start(thread_body, lambda by_itself: None)
+        for _ in range(2):
+            process.sleep(1.0)
+            seen.append(f"owner at {kernel.seconds:g}")
+
+    process = Process(kernel, "a", 1)
+    process.start(body, lambda by_itself: seen.append("ended" if by_itself else "killed"))
+    return process
+
+
+def test_a_thread_runs_beside_its_owner() -> None:
+    kernel, seen = Kernel(1), list[str]()
+    with_thread(kernel, seen, lambda thread: None)
+    kernel.run(5_000_000)
+    assert seen == ["owner at 1", "thread at 1.5", "owner at 2", "ended"]
+
+
+def test_what_stops_a_thread_stops_its_owner() -> None:
+    kernel, seen = Kernel(1), list[str]()
+    with_thread(kernel, seen, lambda thread: thread.pause(3_000_000))
+    kernel.run(10_000_000)
+    assert seen == ["owner at 3.5", "thread at 3.5", "owner at 4.5", "ended"] or seen == [
+        "thread at 3.5", "owner at 3.5", "owner at 4.5", "ended"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["thread", "owner"])
+def test_a_thread_and_its_owner_die_together(who: str) -> None:
+    kernel, seen = Kernel(1), list[str]()
+    process = with_thread(kernel, seen, lambda thread: thread.die() if who == "thread" else None)
+    kernel.run(700_000)
+    process.die()
+    kernel.run(5_000_000)
+    assert seen == ["killed"]
 
 
 def test_the_fence_kills_a_process_that_was_stopped_in_it() -> None:
