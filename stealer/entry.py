@@ -227,7 +227,7 @@ class Entries:
                 if stale:
                     break
                 self._end_victim(victim, asked)
-            decided_at = self.monotonic()
+            decided_at, before = self.monotonic(), decision.victims
             decision = self.coordinator.topup(claim)
             if decision.outcome is Verdict.GRANTED and decision.claim:
                 return self._launch(decision.claim)
@@ -240,9 +240,9 @@ class Entries:
                 self.coordinator.abort(claim, "victims did not end in time")
                 waiting = ", ".join(victim.symbol for victim in decision.victims)
                 return EntryResult(Ending.DENIED, "late", f"{waiting} did not end in time")
-            woken_before, woken = woken, False
+            in_vain, woken = woken and decision.victims == before, False
             if not stale and all(victim.id in asked for victim in decision.victims):
-                woken = self.coordinator.wait(claim.slot, pause) and not woken_before
+                woken = self.coordinator.wait(claim.slot, pause) and not in_vain
                 pause = min(pause * 2, LONGEST_LOOK_SECONDS)
 
     def _launch(self, claim: Claim) -> Launched | EntryResult:

@@ -132,10 +132,8 @@ class EntryWatcher:
 
     def _wait(self) -> None:
         """Until its price, free capacity or news of its order wake it; the poll is the floor."""
-        # Looking again at once, but not for ever: the ledger and we might round differently. Who
-        # found the account overdrawn has given back what it had, and is in line once it asks again.
-        again = self._price.came_meanwhile() or self.status.reason == "overdrawn"
-        self._looked_again = again and not self._looked_again
+        # Looking again at once, but not for ever: the ledger and we might round differently.
+        self._looked_again = self._price.came_meanwhile() and not self._looked_again
         if not self._looked_again and self.coordinator.wait(self.slot, self.task.poll_seconds):
             self._price.woken()
 

@@ -212,7 +212,7 @@ class ExitWatcher:
             self._follow(chain, chain.order)
             return None
         if not self._checked:
-            objections = self._sizing.at_any_size()
+            objections = self._sizing.at_any_size(self.filled - chain.sold)
             if objections:
                 return self._finish(Phase.IMPOSSIBLE, objections[0].code, told(objections))
             self._checked = True

@@ -33,7 +33,7 @@ def unasked(order: BrokerOrder) -> str:
     """What the audit is to say of *order*'s end in case that we have not asked for it."""
     if order.status != "canceled" or order.time_in_force in ENDS_BY_ITSELF:
         return ""
-    return "canceled without an eviction: by a person, or by us while Redis was away"
+    return "canceled without an eviction: by a person or the broker, or by us while Redis was away"
 
 
 class Endings:

@@ -192,6 +192,32 @@ def test_confirm_and_close_repeated_change_nothing(desk: Desk) -> None:
     assert (desk.charged(), desk.counter("closed:canceled")) == (500, 1)
 
 
+def test_an_end_without_a_fill_is_told_without_reading_the_claim(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = desk.open("AAPL", usd=1_000)
+    order = desk.order(claim, "canceled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.coordinator, "claim", lambda claim_id: pytest.fail("it was read"))
+        assert desk.coordinator.close(claim.id, order) == claim.need
+
+    assert desk.state(claim) == "gone"
+
+
+@pytest.mark.parametrize("filled", [0.0, 1.0])
+def test_what_the_ledger_has_lost_is_gone_whether_or_not_it_is_certified(
+    desk: Desk, filled: float
+) -> None:
+    claim = desk.open("AAPL", usd=1_000)
+    over, live = (desk.order(claim, status, filled) for status in ("canceled", "new"))
+    desk.client.flushall()
+
+    assert desk.coordinator.close(claim.id, over) == 0
+    with pytest.raises(ClaimGone):
+        desk.coordinator.confirm(claim.id, live)
+
+
 def test_close_before_anybody_confirmed(desk: Desk) -> None:
     claim = desk.reserve("AAPL")
     desk.coordinator.launch(claim)

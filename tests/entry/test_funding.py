@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 
 from stealer.broker.interface import BrokerUnavailable
 from stealer.entry import Ending
-from stealer.model import OrderIntent, State
+from stealer.model import Claim, OrderIntent, State
 from tests.entry.stage import THIEF_USD, VICTIM_USD, Stage
 
 
@@ -150,6 +151,41 @@ def test_who_is_woken_asks_the_ledger_before_the_broker(stage: Stage) -> None:
     assert stage.steal().ending is Ending.OPEN
     assert looks == [stage.broker.looks], "no look-up after it was woken"
     stage.assert_charged(THIEF_USD)
+
+
+def test_who_is_woken_by_each_of_two_ends_looks_nothing_up_and_launches_by_the_second(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.desk.market("NVDA")
+    victims = [stage.rest("MSFT", usd=7_500), stage.rest("TSLA", pnl=1.5, usd=7_500)]
+    stage.rest("NVDA", pnl=99.0, usd=5_000)
+    stage.broker.on_cancel = "nothing"
+    stage.is_woken = True
+    asked: list[str] = []
+
+    def noted(verb: str) -> Callable[[Claim], object]:
+        real = getattr(stage.coordinator, verb)
+
+        def call(claim: Claim) -> object:
+            asked.append(verb)
+            return real(claim)
+
+        return call
+
+    for verb in ("topup", "launch"):
+        monkeypatch.setattr(stage.coordinator, verb, noted(verb))
+
+    def the_keeper_hears_of_one_end() -> None:
+        asked.append("woken")
+        victim = victims.pop()
+        stage.desk.coordinator.close(victim, stage.desk.order(victim, "canceled"))
+
+    stage.meanwhile = the_keeper_hears_of_one_end
+    looks = stage.broker.looks
+
+    assert stage.steal(pnl=50.0).ending is Ending.OPEN
+    assert stage.broker.looks == looks
+    assert asked == ["topup", "woken", "launch", "topup", "woken", "launch"]
 
 
 def test_who_is_woken_in_vain_looks_at_the_broker(stage: Stage) -> None:

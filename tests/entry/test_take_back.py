@@ -185,3 +185,19 @@ def test_without_budget_for_a_look_up_it_is_canceled_all_the_same(
     stage.assert_charged(1_000)
     stage.entries.settle(claim.id)
     stage.assert_nothing_left()
+
+
+def test_an_order_that_is_over_is_not_waited_for_when_the_ledger_has_lost_it(stage: Stage) -> None:
+    claim = opened(stage)
+    stage.broker.cancel(f"id-{claim.id}")
+    real = stage.broker.order_by_client_id
+
+    def lost_before_it_is_told(client_order_id: str) -> BrokerOrder | None:
+        stage.desk.client.flushall()
+        return real(client_order_id)
+
+    stage.broker.order_by_client_id = lost_before_it_is_told  # type: ignore[method-assign]
+    began = stage.clock.time()
+
+    assert stage.entries.take_back(claim, "stop", 15)
+    assert stage.clock.time() == began

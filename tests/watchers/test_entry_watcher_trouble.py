@@ -15,7 +15,7 @@ from stealer.evidence import BrokerOrder
 from stealer.line import Line
 from stealer.model import Claim
 from tests.coordination.desk import Desk
-from tests.watchers.bench import DEADLINE, Bench
+from tests.watchers.bench import Bench
 from watchers.status import Phase
 
 
@@ -83,35 +83,35 @@ def test_an_order_the_ledger_has_forgotten_is_canceled_before_a_new_one(bench: B
     assert bench.broker.only().client_order_id != lost.client_order_id
 
 
-def test_who_finds_the_account_overdrawn_stands_in_line_at_once_and_is_woken_when_it_is_not(
-    bench: Bench,
-) -> None:
+def test_who_finds_the_account_overdrawn_leaves_it_time_before_it_asks_again(bench: Bench) -> None:
+    """Figures that are short for one snapshot must not cost a second victim."""
+    victims = [bench.open(symbol, pnl=1.0, qty=100) for symbol in ("MSFT", "TSLA")]
     bench.desk.market("AAPL")
     stop = False
-    watcher = bench.watcher(should_stop=lambda: stop)
+    watcher = bench.watcher(pnl=50.0, qty=100, should_stop=lambda: stop)
     launch, wait = watcher.coordinator.launch, watcher.coordinator.wait
-    looks: list[tuple[Phase, str]] = []
+    waits: list[str] = []
 
-    def equity_falls_before_the_launch(claim: Claim) -> float:
+    def short_at_the_launch(claim: Claim) -> float:
         watcher.coordinator.launch = launch  # type: ignore[method-assign]
-        bench.desk.account(400)
+        bench.desk.account(10_000, positions=1_000)
         return launch(claim)
 
-    def the_next_snapshot_shows_room(slot: str, seconds: float) -> bool:
+    def until_the_next_snapshot(slot: str, seconds: float) -> bool:
         nonlocal stop
-        looks.append((watcher.status.phase, watcher.status.reason))
-        stop = len(looks) > 1
-        bench.desk.account(10_000)
-        woken = wait(slot, DEADLINE)
-        assert woken or stop, "it waited for its poll"
-        return woken
+        waits.append(watcher.status.reason)
+        stop = watcher.status.phase is Phase.OPEN
+        if watcher.status.reason == "overdrawn":
+            bench.desk.account(10_000)
+        return wait(slot, 0.01)
 
-    watcher.coordinator.launch = equity_falls_before_the_launch  # type: ignore[method-assign]
-    watcher.coordinator.wait = the_next_snapshot_shows_room  # type: ignore[method-assign,assignment]
+    watcher.coordinator.launch = short_at_the_launch  # type: ignore[method-assign]
+    watcher.coordinator.wait = until_the_next_snapshot  # type: ignore[method-assign,assignment]
     watcher.run()
 
-    assert looks == [(Phase.WAITING_FOR_CAPACITY, "no_capacity"), (Phase.OPEN, "")]
-    assert bench.broker.posts == 1
+    assert "overdrawn" in waits
+    states = [bench.desk.state(v.claim) for v in victims if v.claim]
+    assert sorted(states) == ["gone", "open"], "one victim, and not another for a moment's shortage"
 
 
 class Outage:

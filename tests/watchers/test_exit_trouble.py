@@ -234,6 +234,13 @@ def test_a_symbol_that_the_broker_does_not_know_ends_the_exit(
     assert watcher.step() is Phase.IMPOSSIBLE
     assert "is it spelled right?" in watcher.status.detail
 
+    exits.entry_runs()
+    watcher = exits.watcher()
+    exits.entry_filled(4)
+
+    assert watcher.step() is None, "what was bought is not left alone"
+    assert watcher.status.phase is Phase.BLOCKED
+
 
 def test_a_buy_of_the_account_that_it_could_trade_with_is_waited_for(exits: ExitBench) -> None:
     exits.entry_runs()
