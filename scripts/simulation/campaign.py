@@ -35,6 +35,8 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
     injected: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    #: By virtual seconds from the last fault to rest: how many runs; looked at once a second.
+    rests: Counter[int] = field(default_factory=Counter)
 
     def add(self, result: Result) -> None:
         """One run more."""
@@ -45,6 +47,8 @@ class Report:
         self.orders += result.orders
         self.counts += result.counts
         self.injected += result.injected
+        if result.rest_seconds is not None:
+            self.rests[round(result.rest_seconds)] += 1
         for violation in result.violations[:1]:
             self.failures.append(
                 {
@@ -78,8 +82,17 @@ class Report:
             "calls": {
                 k: n for k, n in sorted(self.counts.items()) if ":" not in k and k != "fights"
             },
+            "seconds_to_rest": self._to_rest(),
             "failures": self.failures,
         }
+
+    def _to_rest(self) -> dict[str, int]:
+        """Virtual seconds from the last fault until nobody waited for what there was room for."""
+        rests = sorted(self.rests.elements())
+        if not rests:
+            return {}
+        at = {"median": 0.5, "p99": 0.99, "longest": 1.0}
+        return {name: rests[int(part * (len(rests) - 1))] for name, part in at.items()}
 
 
 @contextmanager

@@ -58,6 +58,7 @@ class Result:
     steals: int
     orders: int
     virtual_seconds: float
+    rest_seconds: float | None = None  #: from the last fault until all was at rest
     trace: list[str] = field(default_factory=list)
 
 
@@ -94,6 +95,7 @@ class World:
         self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
         self.injected: Counter[str] = Counter()
         self.faulty, self.stopping, self.over = True, False, False
+        self._rest_seconds: float | None = None
         self.checkpoints: list[tuple[int, Saved]] = []
         self.current: Process | None = None
         self.processes = {
@@ -145,6 +147,7 @@ class World:
             len(self.judge.steals),
             len(self.venue.orders),
             self.kernel.seconds,
+            self._rest_seconds,
             self.trace,
         )
 
@@ -153,8 +156,10 @@ class World:
             return
         self.mark("faults stop, the market stands near every limit")
         self._calm()
+        calm_at = self.kernel.seconds
         if not self._until(self._at_rest, SETTLE_SECONDS, self._tell_unrest):
             return
+        self._rest_seconds = self.kernel.seconds - calm_at
         self.mark("watchers are told to stop")
         self.stopping = True
         for process in self.processes.values():
