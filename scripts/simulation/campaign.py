@@ -91,7 +91,7 @@ class Report:
         rests = sorted(self.rests.elements())
         if not rests:
             return {}
-        at = {"median": 0.5, "p99": 0.99, "longest": 1.0}
+        at = {"median": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
         return {name: rests[int(part * (len(rests) - 1))] for name, part in at.items()}
 
 

@@ -96,6 +96,7 @@ class SimulatedRedis(MemoryRedis):
         reply = self.world.run_command(arguments)
         if reply is not None:
             return reply
+        assert self.process.acting is self.process, "no handler of a stream blocks"
         key, blocked = arguments[1], self.world.blocked
         blocked[key] = self.process
         try:

@@ -261,11 +261,10 @@ class Edge:
     def quotes(self, symbols: Iterable[str]) -> dict[str, Quote]:
         """Latest quotes."""
         wanted = list(symbols)
-        at = self.world.market_now
 
         def answer() -> dict[str, Quote]:
-            known = self.world.quotes
-            return {s: Quote(s, known[s][0], known[s][1], at) for s in wanted if s in known}
+            found = {symbol: self.world.quote(symbol) for symbol in wanted}
+            return {symbol: quote for symbol, quote in found.items() if quote}
 
         result: dict[str, Quote] = self._read("quotes", answer)
         return result

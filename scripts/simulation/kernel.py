@@ -150,11 +150,6 @@ class Process:
         for thread in self.threads:
             thread.paused_until = self.paused_until
 
-    @property
-    def is_stopped(self) -> bool:
-        """It does nothing now, and may not know."""
-        return self.paused_until > self.kernel.now
-
     def go_on(self) -> None:
         """As by SIGCONT: what is stopped for longer goes on now."""
         self.paused_until = min(self.paused_until, self.kernel.now)
@@ -218,7 +213,7 @@ class Thread(Process):
     def __init__(self, owner: Process, seed: object) -> None:
         super().__init__(owner.kernel, owner.name, f"{seed}/thread/{owner.lives}")
         self.owner = owner
-        self.paused_until = owner.paused_until
+        self.calls = owner.calls  # a fault strikes once, in whichever line the call is made
         owner.threads.append(self)
 
     def start(self, body: Callable[[Process], None], ended: Callable[[bool], None]) -> None:

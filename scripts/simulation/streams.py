@@ -51,7 +51,8 @@ class SimulatedStreams:
     ) -> None:
         self._world, self._owner = world, owner
         self._on_quotes, self._on_order, self._on_connect = on_quotes, on_order, on_connect
-        self._rng = Random(f"{world.scenario.seed}/streams/{owner.name}/{owner.lives}")
+        made = f"{owner.name}/{owner.lives}/{len(owner.threads)}"
+        self._rng = Random(f"{world.scenario.seed}/streams/{made}")
         self._states: dict[str, StreamState] = {}
         self._wanted: frozenset[str] = frozenset()
         self._mute: set[str] = set()

@@ -6,7 +6,7 @@ import secrets
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, partial
 from random import Random
@@ -39,6 +39,9 @@ KEEPER_POLL_SECONDS = 1.8
 LEASE_SECONDS = 4.0
 SETTLE_SECONDS = 60.0
 STOP_SECONDS = 60.0
+
+#: How often a symbol is quoted where keepers listen.
+QUOTE_SECONDS = 1.5
 
 
 @cache
@@ -92,10 +95,11 @@ class World:
         self.exits_from = 0
         self.blocked: dict[str, Process] = {}
         self.streams: list[SimulatedStreams] = []
-        self.quotes: dict[str, tuple[Decimal, Decimal]] = {}
+        self.quotes: dict[str, Quote] = {}
         self.injected: Counter[str] = Counter()
         self.faulty, self.stopping, self.over = True, False, False
         self._rest_seconds: float | None = None
+        self._rest_by = 0
         self.checkpoints: list[tuple[int, Saved]] = []
         self.current: Process | None = None
         self.processes = {
@@ -132,6 +136,8 @@ class World:
                 self._start(entry.name, self.rng.uniform(0, 2.0))
             for keeper in self.scenario.keepers:
                 self._start(keeper, self.rng.uniform(0, 0.5))
+            if self.scenario.streams:
+                self._quote_again()
             events.schedule(self)
             try:
                 self._phases()
@@ -157,6 +163,7 @@ class World:
         self.mark("faults stop, the market stands near every limit")
         self._calm()
         calm_at = self.kernel.seconds
+        self._rest_by = self.kernel.now + int(SETTLE_SECONDS * 1e6)
         if not self._until(self._at_rest, SETTLE_SECONDS, self._tell_unrest):
             return
         self._rest_seconds = self.kernel.seconds - calm_at
@@ -207,7 +214,7 @@ class World:
         for name, watcher in self.watchers.items():
             entry = self.entries[name]
             process = self.processes[name]
-            if not process.alive or process.is_stopped or entry.symbol in live:
+            if process.paused_until > self._rest_by or not process.alive or entry.symbol in live:
                 continue
             if not entry.crypto and not self.session_open:
                 continue
@@ -339,17 +346,28 @@ class World:
     def set_quote(self, entry: Entry, away: float) -> None:
         """The ask stands *away* above the entry's limit."""
         ask = Decimal(entry.limit) * (1 + Decimal(str(away)))
-        self.quotes[entry.symbol] = (ask - Decimal("0.01"), ask)
-        for streams in self.streams:
-            streams.tell_quote(self.quote(entry.symbol))
+        self._quote(Quote(entry.symbol, ask - Decimal("0.01"), ask, self._market_now))
 
-    def quote(self, symbol: str) -> Quote:
-        """The symbol's quote, as of now at the market."""
-        bid, ask = self.quotes[symbol]
-        return Quote(symbol, bid, ask, self.market_now)
+    def quote(self, symbol: str) -> Quote | None:
+        """The symbol's latest quote. Without streams it is as of now: nobody compares times."""
+        found = self.quotes.get(symbol)
+        if found is None or self.scenario.streams:
+            return found
+        return replace(found, at=self._market_now)
+
+    def _quote(self, quote: Quote) -> None:
+        self.quotes[quote.symbol] = quote
+        for streams in self.streams:
+            streams.tell_quote(quote)
+
+    def _quote_again(self) -> None:
+        """The market quotes the same again, as an open one does."""
+        for quote in list(self.quotes.values()):
+            self._quote(replace(quote, at=self._market_now))
+        self.kernel.after(int(QUOTE_SECONDS * 1e6), self._quote_again)
 
     @property
-    def market_now(self) -> float:
+    def _market_now(self) -> float:
         """Unix seconds at the market."""
         return self.kernel.seconds + self.market_epoch
 

@@ -17,7 +17,7 @@ FIRST_SEEDS: dict[str, int] = {
     "positions-before-orders": 191,
     "abort-reopens": 54,
     "unresolved-is-absent": 692,
-    "snapshot-ignores-lag": 164,
+    "snapshot-ignores-lag": 234,
     "404-frees-at-once": 95,
     "acquire-forgets": 26,
     "any-better-pnl": 178,

@@ -29,8 +29,10 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def test_a_seed_is_the_same_run_every_time() -> None:
-    first, second = (World(draw(7), traced=True).run() for _ in range(2))
+@pytest.mark.parametrize(("seed", "streams"), [(7, False), (12, True)])
+def test_a_seed_is_the_same_run_every_time(seed: int, streams: bool) -> None:
+    assert draw(seed).streams is streams
+    first, second = (World(draw(seed), traced=True).run() for _ in range(2))
     assert len(first.trace) > 500
     assert first.trace == second.trace
 
@@ -281,7 +283,9 @@ def test_a_thread_and_its_owner_die_together(who: str) -> None:
     kernel, seen = Kernel(1), list[str]()
     process = with_thread(kernel, seen, lambda thread: thread.die() if who == "thread" else None)
     kernel.run(700_000)
-    process.die()
+    if who == "owner":
+        process.die()
+    assert not process.alive
     kernel.run(5_000_000)
     assert seen == ["killed"]
 
