@@ -148,11 +148,11 @@ class WorkStealingCoordinator(PublishingLedger):
         """The order was seen live at the broker. Returns the claim's state now.
 
         :raises ClaimGone: the ledger does not know it: its owner must cancel its own order.
-        :raises Uncertified: it knows it, and cannot be told now.
+        :raises Uncertified: it cannot be told now, nor say whether it knows the order.
         """
         id_, filled = self._evidence(claim, order, "confirm")
         reply = self._run("confirm", id_, order.id, decimal_text(order.filled_qty), filled)
-        raise_for("gone" if self._gone(reply[0], id_) else reply[0], "confirm", id_)
+        raise_for(reply[0], "confirm", id_)
         return State(reply[0])
 
     def close(self, claim_id: Claim | str, order: BrokerOrder, why: str = "") -> int:
@@ -163,7 +163,8 @@ class WorkStealingCoordinator(PublishingLedger):
         :param why: for the audit, when a rule says so and not the broker alone; of a canceled order
             it is kept only if the claim is open, so that we have not asked for it.
         :raises ValueError: *order* can still fill; only terminal evidence frees a charge.
-        :raises Uncertified: the ledger has the claim, and cannot be told now.
+        :raises Uncertified: the ledger has the claim, and cannot be told now. One that it has lost
+            holds nothing that could be freed.
         """
         if not order.is_terminal:
             raise ValueError(f"close {order.client_order_id}: {order.status} is not terminal")
@@ -174,7 +175,7 @@ class WorkStealingCoordinator(PublishingLedger):
         reply = self._run(
             "close", id_, order.id, order.status, decimal_text(order.filled_qty), filled, why
         )
-        if self._gone(reply[0], id_):
+        if reply[0] == "gone" or (reply[0] == "uncertified" and self.claim(id_) is None):
             return 0
         raise_for(reply[0], "close", id_)
         return int(reply[1])
@@ -434,10 +435,6 @@ class WorkStealingCoordinator(PublishingLedger):
             return claim.id if isinstance(claim, Claim) else claim, 0
         claim = self.known(claim, verb)
         return claim.id, self._filled(claim, order)
-
-    def _gone(self, reply: str, claim_id: str) -> bool:
-        """There is no such claim, whether or not the ledger is certified."""
-        return reply == "gone" or (reply == "uncertified" and self.claim(claim_id) is None)
 
     @staticmethod
     def _filled(claim: Claim, order: BrokerOrder) -> int:

@@ -132,6 +132,11 @@ class EntryWatcher:
 
     def _wait(self) -> None:
         """Until its price, free capacity or news of its order wake it; the poll is the floor."""
+        if self.status.reason == "overdrawn":
+            # For a moment, most likely: asking at once might cost a second victim. Its own victim's
+            # end may still wake it, so it does not listen.
+            self._sleep(self.task.poll_seconds)
+            return
         # Looking again at once, but not for ever: the ledger and we might round differently.
         self._looked_again = self._price.came_meanwhile() and not self._looked_again
         if not self._looked_again and self.coordinator.wait(self.slot, self.task.poll_seconds):

@@ -69,13 +69,14 @@ class ExitSizing:
     def at_any_size(self, left: Decimal) -> tuple[Objection, ...]:
         """What no quantity changes: symbol, the price's tick, time in force, extended hours.
 
-        :param left: what is to be sold now: with something, the symbol was known once.
+        :param left: what is to be sold now: with something that an entry bought, the symbol was
+            known once.
         :raises BrokerError: the asset's rules could not be read.
         """
         try:
             asset = self.rules.of(self._symbol)
         except BrokerNotFound:  # the broker's own word, as of an entry
-            if left > 0:
+            if self._task.qty is None and left > 0:
                 raise
             return (order_rules.no_asset(self._symbol),)
         qty = self._task.qty or max(asset.min_order_size or _ONE, _ONE)

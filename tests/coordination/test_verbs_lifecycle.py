@@ -206,16 +206,26 @@ def test_an_end_without_a_fill_is_told_without_reading_the_claim(
 
 
 @pytest.mark.parametrize("filled", [0.0, 1.0])
-def test_what_the_ledger_has_lost_is_gone_whether_or_not_it_is_certified(
+def test_the_end_of_what_the_ledger_has_lost_frees_nothing_and_is_no_error(
     desk: Desk, filled: float
 ) -> None:
     claim = desk.open("AAPL", usd=1_000)
-    over, live = (desk.order(claim, status, filled) for status in ("canceled", "new"))
+    over = desk.order(claim, "canceled", filled)
     desk.client.flushall()
 
     assert desk.coordinator.close(claim.id, over) == 0
-    with pytest.raises(ClaimGone):
-        desk.coordinator.confirm(claim.id, live)
+
+
+def test_a_ledger_that_has_lost_its_memory_does_not_say_that_a_claim_is_gone(desk: Desk) -> None:
+    """PROTOCOL: absent *and certified* -> cancel the own order; it may yet be made again of it."""
+    claim = desk.acquire("AAPL", usd=1_000).claim
+    assert claim
+    desk.coordinator.launch(claim)
+    live = desk.order(claim)
+    desk.client.flushall()
+
+    with pytest.raises(Uncertified):
+        desk.coordinator.confirm(claim, live)
 
 
 def test_close_before_anybody_confirmed(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from stealer.entry import SETTLE_SECONDS
 from stealer.errors import LedgerSpoiled
 from stealer.evidence import BrokerOrder
 from stealer.line import Line
-from stealer.model import Claim
+from stealer.model import Claim, State
 from tests.coordination.desk import Desk
 from tests.watchers.bench import Bench
 from watchers.status import Phase
@@ -87,31 +87,36 @@ def test_who_finds_the_account_overdrawn_leaves_it_time_before_it_asks_again(ben
     """Figures that are short for one snapshot must not cost a second victim."""
     victims = [bench.open(symbol, pnl=1.0, qty=100) for symbol in ("MSFT", "TSLA")]
     bench.desk.market("AAPL")
-    stop = False
-    watcher = bench.watcher(pnl=50.0, qty=100, should_stop=lambda: stop)
-    launch, wait = watcher.coordinator.launch, watcher.coordinator.wait
-    waits: list[str] = []
+    slept: list[str] = []
+
+    def until_the_next_snapshot(seconds: float) -> None:
+        slept.append(watcher.status.reason)
+        bench.desk.account(10_000)
+
+    watcher = bench.watcher(
+        pnl=50.0, qty=100, should_stop=lambda: watcher.status.phase is Phase.OPEN
+    )
+    watcher._sleep = until_the_next_snapshot
+    launch = watcher.coordinator.launch
 
     def short_at_the_launch(claim: Claim) -> float:
         watcher.coordinator.launch = launch  # type: ignore[method-assign]
         bench.desk.account(10_000, positions=1_000)
         return launch(claim)
 
-    def until_the_next_snapshot(slot: str, seconds: float) -> bool:
-        nonlocal stop
-        waits.append(watcher.status.reason)
-        stop = watcher.status.phase is Phase.OPEN
-        if watcher.status.reason == "overdrawn":
-            bench.desk.account(10_000)
-        return wait(slot, 0.01)
-
     watcher.coordinator.launch = short_at_the_launch  # type: ignore[method-assign]
-    watcher.coordinator.wait = until_the_next_snapshot  # type: ignore[method-assign,assignment]
+    opened = watcher.coordinator.confirm
+    states: list[str] = []
+
+    def seen_live(claim: Claim | str, order: BrokerOrder) -> State:
+        states.extend(bench.desk.state(v.claim) for v in victims if v.claim)
+        return opened(claim, order)
+
+    watcher.coordinator.confirm = seen_live  # type: ignore[method-assign]
     watcher.run()
 
-    assert "overdrawn" in waits
-    states = [bench.desk.state(v.claim) for v in victims if v.claim]
-    assert sorted(states) == ["gone", "open"], "one victim, and not another for a moment's shortage"
+    assert slept == ["overdrawn"]
+    assert sorted(states[-2:]) == ["gone", "open"], "not another for a moment's shortage"
 
 
 class Outage:

@@ -229,10 +229,11 @@ def test_a_symbol_that_the_broker_does_not_know_ends_the_exit(
         raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
 
     monkeypatch.setattr(exits.broker, "asset", unknown)
-    watcher = exits.watcher()
+    for qty in (None, 5):
+        watcher = exits.watcher(qty=qty)
 
-    assert watcher.step() is Phase.IMPOSSIBLE
-    assert "is it spelled right?" in watcher.status.detail
+        assert watcher.step() is Phase.IMPOSSIBLE
+        assert "is it spelled right?" in watcher.status.detail
 
     exits.entry_runs()
     watcher = exits.watcher()
