@@ -93,10 +93,16 @@ def run(directory: Path, watchers: int, release_seconds: float) -> dict[str, Any
         _open_resting(found, [entry for entry in plan if entry["symbol"] in RESTING])
         _use_up(found)
         later = [_touch_later(found, entry, n) for n, entry in enumerate(moving[free:])]
-        steals = [took for took in later if took is not None]
+        held_back = _held_back(found)
+        steals = [
+            took
+            for entry, took in zip(moving[free:], later, strict=True)
+            if took is not None and (entry["symbol"], entry["strategy"]) not in held_back
+        ]
         if len(steals) < len(later) / 2:
             raise StageError(f"{len(steals)} of {len(later)} orders stole: the account is not full")
         return result | {
+            "held_back": len(held_back),
             "steal": _summary([took for took, _ in steals]),
             "steal_own": _summary([took - waited for took, waited in steals]),
         }
@@ -141,6 +147,16 @@ def _touch_later(found: Estate, entry: dict[str, Any], number: int) -> tuple[flo
     before = _steals(found)
     took = _touch(found, entry)
     return took if _steals(found) > before else None
+
+
+def _held_back(found: Estate) -> set[tuple[str, str]]:
+    """Symbol and strategy of those whose launch was refused because the account was overdrawn: its
+    figures were read between the money and the price of a touch. How long that lasts is no latency.
+    """
+    told = found.desk.read(lambda r: r.xrange(found.desk.keys.transitions))
+    refused = [fields for _, fields in told if fields.get("reason") == "overdrawn"]
+    names = {symbol.replace("/", ""): symbol for symbol in SYMBOLS}
+    return {(names[fields["symbol"]], fields["strategy"]) for fields in refused}
 
 
 def _steals(found: Estate) -> int:
@@ -215,4 +231,5 @@ def lines(result: dict[str, Any]) -> list[str]:
         rows.append(
             f"{name:<20}{f['orders']:>8}{f['median_ms']:>11}{f['p99_ms']:>9}{f['largest_ms']:>9}"
         )
-    return [*rows, f"{result['watchers']} watchers"]
+    held = f"; {result['held_back']} steals held back by an overdrawn account, not counted"
+    return [*rows, f"{result['watchers']} watchers{held}"]
