@@ -23,13 +23,7 @@ from stealer import order_rules
 from stealer.asset_rules import AssetRules
 from stealer.broker.interface import Broker, BrokerError, BrokerNotFound
 from stealer.coordinator import WorkStealingCoordinator
-from stealer.errors import (
-    ClaimGone,
-    Refused,
-    StealerError,
-    Underfunded,
-    WrongState,
-)
+from stealer.errors import ClaimGone, Refused, StealerError, Underfunded, WrongState
 from stealer.evidence import BrokerOrder, NewOrder, Outcome, Placed, SubmitResult
 from stealer.model import Claim, Decision, OrderIntent, Verdict, Victim
 from stealer.order_rules import Limits, Objection, Placement, Surroundings
@@ -216,9 +210,9 @@ class Entries:
         asked: dict[str, float] = {}
         pause, woken = FIRST_LOOK_SECONDS, False
         while True:
+            stale = False
             # Who is woken asks the ledger first: the keeper's stream has told it of a victim's
             # end, and a look-up of our own takes a request and some milliseconds.
-            stale = False
             if woken:
                 with suppress(Underfunded):  # it was the last victim, most likely
                     return self._launch(claim)

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from stealer.broker.interface import BrokerBudgetSpent, BrokerNotFound
+from stealer.evidence import Asset, BrokerOrder
+
+
+def unknown_asset(symbol: str) -> Asset:
+    """In the place of ``Broker.asset``: the broker has no such symbol."""
+    raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
+
+
+def budget_spent(client_order_id: str) -> BrokerOrder | None:
+    """In the place of ``Broker.order_by_client_id``: the API budget has no look-up left."""
+    raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
+
 
 class ManualClock:
     """Unix seconds that move only by `advance`. Pass `clock.time` where a clock is injected."""

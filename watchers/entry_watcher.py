@@ -19,6 +19,7 @@ from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries, EntryResult
 from stealer.errors import LedgerUnavailable, Refused, Uncertified
 from stealer.evidence import Placed
+from stealer.ledger import LONGEST_WAIT_SECONDS
 from stealer.model import Claim, OrderIntent, State, TimeInForce, decimal_text
 from stealer.order_rules import told
 from stealer.replies import Standing
@@ -134,8 +135,9 @@ class EntryWatcher:
         """Until its price, free capacity or news of its order wake it; the poll is the floor."""
         if self.status.reason == "overdrawn":
             # For a moment, most likely: asking at once might cost a second victim. Its own victim's
-            # end may still wake it, so it does not listen.
-            self._sleep(self.task.poll_seconds)
+            # end may still wake it, so it does not listen; nor longer than it would, so that it
+            # reports, and hears of a stop.
+            self._sleep(min(self.task.poll_seconds, LONGEST_WAIT_SECONDS))
             return
         # Looking again at once, but not for ever: the ledger and we might round differently.
         self._looked_again = self._price.came_meanwhile() and not self._looked_again

@@ -101,7 +101,6 @@ class World:
         self._rest_seconds: float | None = None
         self._rest_by = 0
         self.checkpoints: list[tuple[int, Saved]] = []
-        self.current: Process | None = None
         self.processes = {
             name: Process(kernel, name, scenario.seed)
             for name in [*(e.name for e in scenario.entries), *scenario.keepers]

@@ -8,12 +8,13 @@ from decimal import Decimal
 import pytest
 
 from stealer.asset_rules import LOOKS, SEEN_SECONDS, SHARED_SECONDS, AssetRules
-from stealer.broker.interface import BrokerNotFound, BrokerUnavailable
+from stealer.broker.interface import BrokerUnavailable
 from stealer.coordinator import WorkStealingCoordinator
 from stealer.entry import Ending, Entries
 from stealer.evidence import Asset, NewOrder, Placed, SubmitResult
 from stealer.model import OrderIntent, State
 from tests.entry.stage import Stage
+from tests.support import unknown_asset
 
 D = Decimal
 
@@ -118,10 +119,7 @@ def test_a_broker_that_cannot_be_read_keeps_nothing(stage: Stage) -> None:
 def test_a_symbol_the_broker_does_not_have_is_refused_before_anything_is_reserved(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unknown(symbol: str) -> Asset:
-        raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
-
-    monkeypatch.setattr(stage.broker, "asset", unknown)
+    monkeypatch.setattr(stage.broker, "asset", unknown_asset)
 
     result = stage.open("APPL", 1.0, 1_000)
 

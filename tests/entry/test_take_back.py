@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from stealer.broker.interface import BrokerBudgetSpent
 from stealer.entry import Ending
 from stealer.evidence import BrokerOrder
 from stealer.model import Claim, State
 from stealer.taking_back import REPEAT_CANCEL_SECONDS
 from tests.entry.scripted import LOST, VANISHED
 from tests.entry.stage import Stage
+from tests.support import budget_spent
 
 
 def opened(stage: Stage) -> Claim:
@@ -173,11 +173,8 @@ def test_without_budget_for_a_look_up_it_is_canceled_all_the_same(
 ) -> None:
     claim = opened(stage)
 
-    def spent(client_order_id: str) -> BrokerOrder | None:
-        raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
-
     with monkeypatch.context() as patch:
-        patch.setattr(stage.broker, "order_by_client_id", spent)
+        patch.setattr(stage.broker, "order_by_client_id", budget_spent)
         assert not stage.entries.take_back(claim, "stop", REPEAT_CANCEL_SECONDS - 1)
 
     assert stage.broker.cancels == [f"id-{claim.id}"], "once, not at every look"

@@ -78,6 +78,13 @@ def test_keepers_with_streams_hear_what_happens() -> None:
     assert news["canceled"] > 10
 
 
+def test_a_fault_strikes_once_also_where_streams_make_calls() -> None:
+    plan = (Fault("crash_before", "k1", "*", 3),)
+    result = World(replace(draw(4), plan=plan, keepers=("k1",), streams=True)).run()
+    assert result.injected["crash_before"] == 1
+    assert result.violations == []
+
+
 def test_who_is_stopped_for_longer_than_the_run_lasts_leaves_nothing() -> None:
     scenario = quiet_scenario()
     plan = tuple(

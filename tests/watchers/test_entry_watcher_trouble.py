@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from stealer.evidence import BrokerOrder
 from stealer.line import Line
 from stealer.model import Claim, State
 from tests.coordination.desk import Desk
+from tests.support import budget_spent
 from tests.watchers.bench import Bench
 from watchers.status import Phase
 
@@ -87,15 +89,16 @@ def test_who_finds_the_account_overdrawn_leaves_it_time_before_it_asks_again(ben
     """Figures that are short for one snapshot must not cost a second victim."""
     victims = [bench.open(symbol, pnl=1.0, qty=100) for symbol in ("MSFT", "TSLA")]
     bench.desk.market("AAPL")
-    slept: list[str] = []
+    slept: list[tuple[str, float]] = []
 
     def until_the_next_snapshot(seconds: float) -> None:
-        slept.append(watcher.status.reason)
+        slept.append((watcher.status.reason, seconds))
         bench.desk.account(10_000)
 
     watcher = bench.watcher(
         pnl=50.0, qty=100, should_stop=lambda: watcher.status.phase is Phase.OPEN
     )
+    watcher.task = replace(watcher.task, poll_seconds=3600.0)
     watcher._sleep = until_the_next_snapshot
     launch = watcher.coordinator.launch
 
@@ -115,7 +118,7 @@ def test_who_finds_the_account_overdrawn_leaves_it_time_before_it_asks_again(ben
     watcher.coordinator.confirm = seen_live  # type: ignore[method-assign]
     watcher.run()
 
-    assert slept == ["overdrawn"]
+    assert slept == [("overdrawn", 3.0)], "not for so long that it would not report"
     assert sorted(states[-2:]) == ["gone", "open"], "not another for a moment's shortage"
 
 
@@ -256,11 +259,8 @@ def test_a_refusal_is_given_back_as_soon_as_a_look_up_agrees_and_then_tried_agai
     bench.broker.refuses = "rate_limited"
     watcher = bench.watcher()
 
-    def spent(client_order_id: str) -> BrokerOrder | None:
-        raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
-
     with monkeypatch.context() as patch:
-        patch.setattr(bench.broker, "order_by_client_id", spent)
+        patch.setattr(bench.broker, "order_by_client_id", budget_spent)
         for _ in range(3):
             watcher.step()
             assert watcher.status.phase is Phase.OPENING
@@ -287,11 +287,8 @@ def test_a_restarted_watcher_leaves_a_refusal_nobody_looked_up_to_the_keeper(
     bench.broker.refuses = "rate_limited"
     crashed = bench.watcher()
 
-    def spent(client_order_id: str) -> BrokerOrder | None:
-        raise BrokerBudgetSpent(f"look up order {client_order_id}", 30)
-
     with monkeypatch.context() as patch:
-        patch.setattr(bench.broker, "order_by_client_id", spent)
+        patch.setattr(bench.broker, "order_by_client_id", budget_spent)
         crashed.step()
     bench.silent(crashed)
     restarted = bench.watcher()

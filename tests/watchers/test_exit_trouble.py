@@ -9,8 +9,7 @@ from itertools import pairwise
 import pytest
 import redis
 
-from stealer.broker.interface import BrokerNotFound
-from stealer.evidence import Asset
+from tests.support import unknown_asset
 from tests.watchers.exit_bench import ExitBench, steps
 from watchers.status import Phase
 
@@ -225,10 +224,7 @@ def test_a_price_off_its_tick_is_refused_before_anything_is_filled(exits: ExitBe
 def test_a_symbol_that_the_broker_does_not_know_ends_the_exit(
     exits: ExitBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unknown(symbol: str) -> Asset:
-        raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
-
-    monkeypatch.setattr(exits.broker, "asset", unknown)
+    monkeypatch.setattr(exits.broker, "asset", unknown_asset)
     for qty in (None, 5):
         watcher = exits.watcher(qty=qty)
 

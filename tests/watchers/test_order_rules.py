@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from stealer.broker.interface import BrokerNotFound, BrokerUnavailable
+from stealer.broker.interface import BrokerUnavailable
 from stealer.evidence import Asset, Placed
 from stealer.model import InvalidIntent
 from stealer.settings import Settings
 from tests.coordination.desk import Desk
-from tests.support import ManualClock
+from tests.support import ManualClock, unknown_asset
 from tests.watchers.bench import Bench
 from tests.watchers.fake_broker import FakeBroker
 from watchers.entry_watcher import EntryWatcher
@@ -77,10 +77,7 @@ def test_even_without_a_session_it_is_said(bench: Bench) -> None:
 
 
 def no_asset(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(symbol: str) -> Asset:
-        raise BrokerNotFound(f"read asset {symbol}", 404, 40410000, "asset not found")
-
-    monkeypatch.setattr(broker, "asset", unknown)
+    monkeypatch.setattr(broker, "asset", unknown_asset)
 
 
 def test_a_symbol_the_broker_does_not_have_ends_it_with_a_sentence(
