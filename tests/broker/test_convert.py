@@ -24,6 +24,7 @@ def test_an_order_is_read_exactly() -> None:
             filled_avg_price="0.00001234",
             replaced_by="other",
             status="partially_filled",
+            time_in_force="ioc",
         ),
         CRYPTO,
     )
@@ -31,6 +32,7 @@ def test_an_order_is_read_exactly() -> None:
     assert order.filled_avg_price == Decimal("0.00001234")
     assert order.submitted_at == datetime(2026, 5, 1, 12, 0, 0, 123456, UTC).timestamp()
     assert (order.symbol, order.is_crypto, order.replaced_by) == ("BTCUSD", True, "other")
+    assert order.time_in_force == "ioc"
 
 
 def test_what_alpaca_py_would_refuse_is_read() -> None:
